@@ -1,0 +1,35 @@
+# Every target sets up its own virtual environment from constraints.txt.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+
+.PHONY: demo test lint bench fidelity clean
+
+demo: $(READY)  ## train the learning-rate study and write its report
+	$(BIN)/regatta run sweeps/lr_schedules.yaml
+
+test: lint  ## everything that must hold, on a CPU, in minutes
+	$(BIN)/pytest -m "not fidelity"
+
+lint: $(READY)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+bench: $(READY)  ## the figures of docs/performance.md
+	$(BIN)/python -m benchmarks.sweep
+
+fidelity: $(READY)  ## published figures, reproduced; long
+	$(BIN)/pytest -m fidelity
+
+$(READY): pyproject.toml constraints.txt
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet --constraint constraints.txt "torch==2.13.0"
+	$(BIN)/pip install --quiet --constraint constraints.txt --editable ".[dev]"
+	touch $@
+
+clean:
+	rm -rf $(VENV) build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .import_linter_cache

@@ -1,0 +1,92 @@
+"""The typed study: what a YAML file says, resolved and checked."""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from trainables.configs.base import Bound, Config, Count
+from trainables.configs.run import Metric, RunConfig
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Objective(Config):
+    """What the study looks for; ``final`` values of this metric rank the configurations."""
+
+    metric: Metric = "valid/loss"
+    mode: Literal["min", "max"] = "min"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Execution(Config):
+    """How packs are trained. None of this changes what a run computes beyond rounding."""
+
+    strategy: Literal["auto", "fused", "sequential"] = "auto"
+    lanes: Count | None = None
+    """At most this many runs a pack; by default as few packs as keep every slot busy."""
+    checkpoint_every: Count | None = None
+    """Evaluations between checkpoints; by default about every 30 seconds."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Resources(Config):
+    """What one pack takes of the cluster."""
+
+    cpus: Annotated[float, Bound(gt=0)] = 1.0
+    gpus: Annotated[float, Bound(ge=0)] = 0.0
+    max_concurrent: Count | None = None
+    """At most this many packs at a time."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Tracking(Config):
+    """Weights & Biases, a mirror of the store."""
+
+    wandb: Literal["auto", "offline", "online", "off"] = "auto"
+    """``auto``: online where a key is configured, offline elsewhere."""
+    project: str = "regatta"
+    entity: str | None = None
+    detail: Literal["all", "best", "study"] = "all"
+    """Which runs are mirrored: all, the best ``report.top`` configurations, or none but the
+    study's own."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Report(Config):
+    """What the report shows."""
+
+    title: str | None = None
+    top: Count = 5
+    """How many of the best configurations have their learning curves drawn."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Study:
+    """One YAML file, resolved: every configuration in it has been validated."""
+
+    name: str
+    path: Path
+    text: str
+    """The YAML as written."""
+    overrides: tuple[str, ...]
+    """``path=value`` pairs given with ``--set``."""
+    axes: dict[str, tuple[Any, ...]]
+    """Dotted path → the values swept, as plain data, in the order of the file."""
+    seeds: tuple[int, ...]
+    configurations: tuple[RunConfig, ...]
+    """The product of the axes, the last axis fastest, each with seed 0."""
+    objective: Objective
+    execution: Execution
+    resources: Resources
+    tracking: Tracking
+    report: Report
+
+    def runs(self) -> list[RunConfig]:
+        """Every configuration with every seed: seeds fastest."""
+        return [
+            dataclasses.replace(configuration, seed=seed)
+            for configuration in self.configurations
+            for seed in self.seeds
+        ]

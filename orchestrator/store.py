@@ -1,0 +1,304 @@
+"""The study's results on disk: one SQLite database, the truth that W&B and reports mirror."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import sqlite3
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+import pandas as pd
+
+SCHEMA_VERSION = 1
+FINISHED = ("completed", "stopped", "diverged", "failed")
+_FILE = "store.sqlite"
+
+_SCHEMA = """
+CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
+CREATE TABLE packs (
+    pack_id TEXT PRIMARY KEY, run_ids TEXT NOT NULL, settings TEXT NOT NULL,
+    status TEXT NOT NULL, attempts INTEGER NOT NULL DEFAULT 0
+) WITHOUT ROWID;
+CREATE TABLE runs (
+    number INTEGER PRIMARY KEY, run_id TEXT NOT NULL UNIQUE, seed INTEGER NOT NULL,
+    config TEXT NOT NULL, status TEXT NOT NULL DEFAULT 'pending', reason TEXT NOT NULL DEFAULT '',
+    pack_id TEXT, lane INTEGER, steps INTEGER NOT NULL DEFAULT 0, epochs REAL NOT NULL DEFAULT 0,
+    examples INTEGER NOT NULL DEFAULT 0, wall_seconds REAL NOT NULL DEFAULT 0,
+    error TEXT NOT NULL DEFAULT '', final TEXT NOT NULL DEFAULT '{}',
+    best TEXT NOT NULL DEFAULT '{}', planned INTEGER NOT NULL DEFAULT 1
+);
+CREATE TABLE history (
+    number INTEGER NOT NULL, level INTEGER NOT NULL, step INTEGER NOT NULL,
+    epoch REAL NOT NULL, examples INTEGER NOT NULL, seconds REAL NOT NULL,
+    PRIMARY KEY (number, level, step)
+) WITHOUT ROWID;
+"""
+_HISTORY_KEYS = ("level", "step", "epoch", "examples", "seconds")
+
+
+class StoreError(Exception):
+    """The store is missing, of another version, or damaged. The message says which."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Outcome:
+    """How a run stands after a report: what the runs table holds of it."""
+
+    run_id: str
+    lane: int
+    status: str
+    reason: str
+    steps: int
+    epochs: float
+    examples: int
+    wall_seconds: float
+    error: str = ""
+    final: Mapping[str, float]
+    best: Mapping[str, float]
+
+
+class Store:
+    """Results of one study, in ``folder/store.sqlite`` (WAL; one writer, many readers).
+
+    Every method that writes is one transaction: a crash leaves all of it or nothing.
+    """
+
+    def __init__(self, folder: Path, connection: sqlite3.Connection) -> None:
+        self.folder = folder
+        self._db = connection
+        self._metrics = self._metric_columns()
+
+    @classmethod
+    def create(cls, folder: Path) -> Self:
+        """Opens the store in ``folder`` for writing; makes it where there is none."""
+        folder.mkdir(parents=True, exist_ok=True)
+        connection = sqlite3.connect(folder / _FILE, isolation_level=None)
+        connection.execute("PRAGMA journal_mode=WAL")
+        connection.execute("PRAGMA synchronous=NORMAL")
+        connection.execute("PRAGMA busy_timeout=10000")
+        connection.execute("BEGIN IMMEDIATE")
+        if connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0] == 0:
+            for statement in _SCHEMA.split(";"):
+                connection.execute(statement)
+            connection.execute(f"PRAGMA user_version={SCHEMA_VERSION}")
+        connection.execute("COMMIT")
+        return cls(folder, _checked(connection, folder))
+
+    @classmethod
+    def open(cls, folder: Path) -> Self:
+        """Opens an existing store for reading.
+
+        Raises:
+            StoreError: there is no store in ``folder``, or it is damaged or of another version.
+        """
+        path = folder / _FILE
+        if not path.is_file():
+            raise StoreError(f"{folder}: no study here ({_FILE} is missing)")
+        uri = f"{path.resolve().as_uri()}?mode=ro"
+        connection = sqlite3.connect(uri, uri=True, isolation_level=None)
+        connection.execute("PRAGMA busy_timeout=10000")
+        return cls(folder, _checked(connection, folder))
+
+    def close(self) -> None:
+        self._db.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    @contextlib.contextmanager
+    def _transaction(self) -> Iterator[None]:
+        self._db.execute("BEGIN IMMEDIATE")
+        try:
+            yield
+        except BaseException:
+            self._db.execute("ROLLBACK")
+            raise
+        self._db.execute("COMMIT")
+
+    def set_meta(self, **values: Any) -> None:
+        """Facts of the study as a whole: its spec, versions, machine, cost."""
+        rows = [(key, json.dumps(value)) for key, value in values.items()]
+        with self._transaction():
+            self._db.executemany("INSERT OR REPLACE INTO meta VALUES (?, ?)", rows)
+
+    def meta(self) -> dict[str, Any]:
+        return {
+            key: json.loads(value)
+            for key, value in self._db.execute("SELECT key, value FROM meta ORDER BY key")
+        }
+
+    def plan_runs(self, runs: Iterable[tuple[str, int, Mapping[str, Any]]]) -> None:
+        """Makes (run_id, seed, configuration) the planned runs; what is known already stays.
+
+        Runs that an earlier version of the study planned keep their results, marked as
+        no longer planned.
+        """
+        with self._transaction():
+            self._db.execute("UPDATE runs SET planned = 0")
+            self._db.executemany(
+                "INSERT INTO runs (run_id, seed, config) VALUES (?, ?, ?)"
+                " ON CONFLICT (run_id) DO UPDATE SET planned = 1",
+                ((run_id, seed, json.dumps(config)) for run_id, seed, config in runs),
+            )
+
+    def statuses(self) -> dict[str, str]:
+        """run_id → status, of the planned runs."""
+        query = "SELECT run_id, status FROM runs WHERE planned ORDER BY number"
+        return dict(self._db.execute(query))
+
+    def start_pack(self, pack_id: str, run_ids: Sequence[str], settings: Mapping[str, Any]) -> None:
+        """A pack begins, or begins again: its unfinished runs are now running."""
+        with self._transaction():
+            self._db.execute(
+                "INSERT INTO packs (pack_id, run_ids, settings, status, attempts)"
+                " VALUES (?, ?, ?, 'running', 1) ON CONFLICT (pack_id) DO UPDATE"
+                " SET status = 'running', attempts = attempts + 1",
+                (pack_id, json.dumps(list(run_ids)), json.dumps(settings)),
+            )
+            self._db.executemany(
+                "UPDATE runs SET status = 'running', pack_id = ?, error = '' WHERE run_id = ?"
+                " AND status NOT IN ('completed', 'stopped', 'diverged')",
+                ((pack_id, run_id) for run_id in run_ids),
+            )
+
+    def set_pack(self, pack_id: str, *, status: str, settings: Mapping[str, Any]) -> None:
+        with self._transaction():
+            self._db.execute(
+                "UPDATE packs SET status = ?, settings = ? WHERE pack_id = ?",
+                (status, json.dumps(settings), pack_id),
+            )
+
+    def packs(self) -> list[dict[str, Any]]:
+        rows = self._db.execute(
+            "SELECT pack_id, run_ids, settings, status, attempts FROM packs ORDER BY pack_id"
+        )
+        return [
+            {
+                "pack_id": pack_id,
+                "run_ids": json.loads(run_ids),
+                "settings": json.loads(settings),
+                "status": status,
+                "attempts": attempts,
+            }
+            for pack_id, run_ids, settings, status, attempts in rows
+        ]
+
+    def record(
+        self, pack_id: str, rows: Sequence[Mapping[str, Any]], outcomes: Sequence[Outcome]
+    ) -> None:
+        """One report of a pack: history rows and how its runs stand now, in one transaction.
+
+        A row or outcome that is there already is written again with equal numbers (a pack
+        that restarted from a checkpoint replays them): nothing is counted twice.
+        """
+        with self._transaction():
+            self._insert_history(rows)
+            self._db.executemany(
+                "UPDATE runs SET pack_id = ?, lane = ?, status = ?, reason = ?, steps = ?,"
+                " epochs = ?, examples = ?, wall_seconds = ?, error = ?, final = ?, best = ?"
+                " WHERE run_id = ? AND (status NOT IN ('completed', 'stopped', 'diverged')"
+                " OR ? NOT IN ('pending', 'running', 'failed'))",
+                (
+                    (
+                        *(pack_id, o.lane, o.status, o.reason, o.steps, o.epochs, o.examples),
+                        *(o.wall_seconds, o.error, json.dumps(dict(o.final))),
+                        *(json.dumps(dict(o.best)), o.run_id, o.status),
+                    )
+                    for o in outcomes
+                ),
+            )
+
+    def _insert_history(self, rows: Sequence[Mapping[str, Any]]) -> None:
+        if not rows:
+            return
+        metrics = [key for key in rows[0] if key not in _HISTORY_KEYS and key != "run_id"]
+        for name in metrics:
+            if name not in self._metrics:
+                self._db.execute(f'ALTER TABLE history ADD COLUMN "{_column(name)}" REAL')
+                self._metrics.append(name)
+        keys = [*_HISTORY_KEYS, *metrics]
+        columns = ", ".join(f'"{_column(key)}"' for key in keys)
+        marks = ", ".join("?" * len(keys))
+        self._db.executemany(
+            f"INSERT OR REPLACE INTO history (number, {columns})"  # noqa: S608 - names are quoted
+            f" VALUES ((SELECT number FROM runs WHERE run_id = ?), {marks})",
+            ([row["run_id"], *(row[key] for key in keys)] for row in rows),
+        )
+
+    def _metric_columns(self) -> list[str]:
+        names = [row[1] for row in self._db.execute("PRAGMA table_info(history)")]
+        return [name for name in names if name not in _HISTORY_KEYS and name != "number"]
+
+    def runs(self) -> pd.DataFrame:
+        """The planned runs in the export schema: one row a run.
+
+        Configuration keys stand under ``config.``, last values under ``final/``, best
+        values under ``best/``.
+        """
+        frame = pd.read_sql_query("SELECT * FROM runs WHERE planned ORDER BY number", self._db)
+        study = json.loads(
+            (self._db.execute("SELECT value FROM meta WHERE key = 'study'").fetchone() or ['""'])[0]
+        )
+        parsed = {name: frame.pop(name).map(json.loads) for name in ("config", "final", "best")}
+        frame = frame.drop(columns=["number", "planned"])
+        frame.insert(1, "study", study)
+        order = ["run_id", "study", "status", "reason", "seed", "pack_id", "lane", "steps"]
+        order += ["epochs", "examples", "wall_seconds", "error"]
+        parts = [
+            frame[order],
+            _spread([flatten(c) for c in parsed["config"]], "config."),
+            _spread(list(parsed["final"]), "final/"),
+            _spread(list(parsed["best"]), "best/"),
+        ]
+        return pd.concat(parts, axis=1)
+
+    def history(self) -> pd.DataFrame:
+        """Every evaluation of every planned run, in the export schema."""
+        columns = ", ".join(f'h."{_column(key)}"' for key in (*_HISTORY_KEYS, *self._metrics))
+        frame = pd.read_sql_query(
+            f"SELECT r.run_id, {columns} FROM history h"  # noqa: S608 - names are quoted
+            " JOIN runs r USING (number) WHERE r.planned ORDER BY h.number, h.level, h.step",
+            self._db,
+        )
+        return frame.astype(dict.fromkeys(self._metrics, np.float64))
+
+
+def flatten(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Nested mappings as dotted paths; lists become JSON text, so that a cell is a scalar."""
+    flat: dict[str, Any] = {}
+    for key, value in tree.items():
+        if isinstance(value, Mapping) and value:
+            flat |= flatten(value, f"{prefix}{key}.")
+        elif isinstance(value, list | dict):
+            flat[f"{prefix}{key}"] = json.dumps(value)
+        else:
+            flat[f"{prefix}{key}"] = value
+    return flat
+
+
+def _spread(rows: list[dict[str, Any]], prefix: str) -> pd.DataFrame:
+    frame = pd.DataFrame.from_records(rows) if any(rows) else pd.DataFrame(index=range(len(rows)))
+    return frame.add_prefix(prefix)
+
+
+def _column(name: str) -> str:
+    return name.replace('"', '""')
+
+
+def _checked(connection: sqlite3.Connection, folder: Path) -> sqlite3.Connection:
+    try:
+        version = connection.execute("PRAGMA user_version").fetchone()[0]
+    except sqlite3.DatabaseError as error:
+        raise StoreError(f"{folder / _FILE}: damaged ({error})") from error
+    if version != SCHEMA_VERSION:
+        raise StoreError(
+            f"{folder / _FILE}: schema version {version}, this Regatta reads {SCHEMA_VERSION}"
+        )
+    return connection

@@ -1,0 +1,1 @@
+"""What a run does: tensors, lanes, optimizers, schedules. Knows nothing of studies or files."""

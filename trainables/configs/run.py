@@ -1,0 +1,140 @@
+"""One run: everything that decides its numbers, and nothing else."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+from dataclasses import dataclass
+from typing import Annotated, Any, Literal
+
+from trainables.configs.base import (
+    Bound,
+    Config,
+    Count,
+    Duration,
+    Epochs,
+    Positive,
+    Precision,
+    steps_in,
+    to_plain,
+)
+from trainables.configs.data import Data
+from trainables.configs.models import Model
+from trainables.configs.optimizers import Optimizer
+from trainables.configs.schedules import Constant, Schedule
+
+Metric = Literal[
+    "train/loss",
+    "valid/loss",
+    "test/loss",
+    "train/accuracy",
+    "valid/accuracy",
+    "test/accuracy",
+]
+HIGHER_IS_BETTER = frozenset({"train/accuracy", "valid/accuracy", "test/accuracy"})
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Target(Config):
+    """Training ends at the first evaluation that is strictly better than ``value``."""
+
+    metric: Metric
+    value: float
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Train(Config):
+    """How long and on how much a run trains. Write either ``epochs`` or ``steps``."""
+
+    epochs: Positive | None = None
+    steps: Count | None = None
+    batch_size: Count = 64
+    """Examples in one step; an epoch has floor(n / batch_size) steps, reshuffled each epoch."""
+    evaluate_every: Duration = Epochs(epochs=1.0)
+    loss: Literal["cross_entropy"] = "cross_entropy"
+    target: Target | None = None
+    diverged_above: Positive = 1e6
+    """A run whose batch loss is non-finite or above this has diverged, and ends."""
+    precision: Precision = "float32"
+
+    def __post_init__(self) -> None:
+        if (self.epochs is None) == (self.steps is None):
+            raise ValueError("write exactly one of epochs and steps")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class RunConfig(Config):
+    """One configuration with one seed. Two runs with equal configurations are the same run."""
+
+    data: Data
+    model: Model
+    optimizer: Optimizer
+    schedule: Schedule = Constant()
+    train: Train
+    seed: Annotated[int, Bound(ge=0, lt=2**63)] = 0
+
+
+def run_id(config: RunConfig) -> str:
+    """Content hash of what was chosen: 16 hexadecimal digits.
+
+    Fields at their default are left out, so that a new field with a default does not
+    rename the runs that exist (golden tests pin the defaults).
+    """
+    text = json.dumps(_chosen(config), sort_keys=True, separators=(",", ":"), allow_nan=False)
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def _chosen(value: Any) -> Any:
+    """``value`` as plain data without the fields of dataclasses that are at their default."""
+    if not dataclasses.is_dataclass(value):
+        return to_plain(value)
+    plain = {}
+    for field in dataclasses.fields(value):
+        item = getattr(value, field.name)
+        if field.name == "name" or item != _default(field):
+            plain[field.name] = _chosen(item)
+    return plain
+
+
+def _default(field: dataclasses.Field[Any]) -> Any:
+    if field.default_factory is not dataclasses.MISSING:
+        return field.default_factory()
+    return field.default
+
+
+def length(train: Train, steps_per_epoch: int) -> int:
+    """Optimizer steps in the whole of training (at least 1)."""
+    if train.steps is not None:
+        return train.steps
+    assert train.epochs is not None
+    return max(1, round(train.epochs * steps_per_epoch))
+
+
+def evaluation_interval(train: Train, steps_per_epoch: int) -> int:
+    """Optimizer steps between two evaluations (at least 1)."""
+    total = length(train, steps_per_epoch)
+    every = steps_in(train.evaluate_every, total_steps=total, steps_per_epoch=steps_per_epoch)
+    return max(1, every)
+
+
+def fusion_key(config: RunConfig) -> str:
+    """What runs must share to be stacked; equal keys may share a pack.
+
+    Shared: data, model, optimizer apart from its float fields, batch size, loss, precision
+    and the unit of evaluation. Free from lane to lane: float hyperparameters, schedule,
+    seed, length of training, target.
+    """
+    optimizer = {
+        key: value
+        for key, value in to_plain(config.optimizer).items()
+        if not isinstance(value, float)
+    }
+    train = config.train
+    shared = {
+        "data": to_plain(config.data),
+        "model": to_plain(config.model),
+        "optimizer": optimizer,
+        "train": [train.batch_size, train.loss, train.precision, to_plain(train.evaluate_every)],
+    }
+    return json.dumps(shared, sort_keys=True)
