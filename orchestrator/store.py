@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import json
 import sqlite3
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -214,6 +215,34 @@ class Store:
                     for o in outcomes
                 ),
             )
+
+    def fail_runs(self, run_ids: Sequence[str], error: str) -> list[Outcome]:
+        """Marks those of the runs that have not finished as failed; returns how they stand."""
+        reason = (error.strip().splitlines() or ["unknown"])[-1][:500]
+        marks = ", ".join("?" * len(run_ids))
+        with self._transaction():
+            self._db.execute(
+                f"UPDATE runs SET status = 'failed', reason = ?, error = ?"  # noqa: S608 - marks
+                f" WHERE run_id IN ({marks}) AND status IN ('pending', 'running')",
+                (reason, error, *run_ids),
+            )
+        return [outcome for outcome in self.outcomes() if outcome.run_id in set(run_ids)]
+
+    def outcomes(self) -> list[Outcome]:
+        """How every planned run stands."""
+        rows = self._db.execute(
+            "SELECT run_id, coalesce(lane, 0), status, reason, steps, epochs, examples,"
+            " wall_seconds, error, final, best FROM runs WHERE planned ORDER BY number"
+        )
+        names = [field.name for field in dataclasses.fields(Outcome)]
+        return [
+            Outcome(
+                **dict(zip(names, row[:9], strict=False)),
+                final=json.loads(row[9]),
+                best=json.loads(row[10]),
+            )
+            for row in rows
+        ]
 
     def _insert_history(self, rows: Sequence[Mapping[str, Any]]) -> None:
         if not rows:

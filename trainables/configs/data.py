@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 from trainables.configs.base import Bound, Config, Fraction
 
@@ -24,6 +24,10 @@ class Digits(Split):
     """1,797 handwritten digits of 8×8 pixels that come with scikit-learn (10 classes)."""
 
     name: Literal["digits"] = "digits"
+
+    examples: ClassVar[int] = 1797
+    inputs: ClassVar[int] = 64
+    classes: ClassVar[int] = 10
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -118,6 +118,11 @@ def evaluation_interval(train: Train, steps_per_epoch: int) -> int:
     return max(1, every)
 
 
+def data_key(config: RunConfig) -> str:
+    """Names a run's data set among those of a study."""
+    return json.dumps(to_plain(config.data), sort_keys=True)
+
+
 def fusion_key(config: RunConfig) -> str:
     """What runs must share to be stacked; equal keys may share a pack.
 
@@ -131,10 +136,12 @@ def fusion_key(config: RunConfig) -> str:
         if not isinstance(value, float)
     }
     train = config.train
+    shares_length = isinstance(train.evaluate_every, float)
     shared = {
         "data": to_plain(config.data),
         "model": to_plain(config.model),
         "optimizer": optimizer,
         "train": [train.batch_size, train.loss, train.precision, to_plain(train.evaluate_every)],
+        "length": [train.epochs, train.steps] if shares_length else None,
     }
     return json.dumps(shared, sort_keys=True)

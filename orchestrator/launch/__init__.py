@@ -1,0 +1,5 @@
+"""Packs → one ``ray.tune.Tuner`` → the store: runs a study, or goes on where it stopped."""
+
+from orchestrator.launch.check import LaunchError as LaunchError
+from orchestrator.launch.run import Finish as Finish
+from orchestrator.launch.run import launch as launch

@@ -1,0 +1,61 @@
+"""What only the data and the user's modules can tell: checked before any worker starts."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+from trainables.configs.base import steps_in
+from trainables.configs.data import Data
+from trainables.configs.models import UserModel
+from trainables.configs.run import RunConfig, data_key, length
+from trainables.data import DataError, DataSet, load
+from trainables.user_code import UserCodeError, resolve
+
+
+class LaunchError(Exception):
+    """The study cannot be run as it stands; each line names one reason."""
+
+
+def load_data(configurations: Iterable[RunConfig]) -> dict[str, DataSet]:
+    """Every data set of the study, by ``data_key``.
+
+    Raises:
+        LaunchError: a data set is missing or damaged.
+    """
+    wanted: dict[str, Data] = {data_key(config): config.data for config in configurations}
+    try:
+        return {key: load(config) for key, config in wanted.items()}
+    except DataError as error:
+        raise LaunchError(f"data: {error}") from error
+
+
+def check(configurations: Iterable[RunConfig], data: Mapping[str, DataSet]) -> None:
+    """Sizes that must fit each other, and that users' models can be imported.
+
+    Raises:
+        LaunchError: with all that does not fit, a line each.
+    """
+    problems: dict[str, None] = {}
+    for config in configurations:
+        examples = len(data[data_key(config)].train_x)
+        for problem in _problems(config, examples):
+            problems[problem] = None
+    if problems:
+        raise LaunchError("\n".join(problems))
+
+
+def _problems(config: RunConfig, examples: int) -> Iterable[str]:
+    batch = config.train.batch_size
+    if batch > examples:
+        yield f"train.batch_size: {batch} exceeds the {examples} examples {config.data.name} trains on"
+        return
+    per_epoch = examples // batch
+    total = length(config.train, per_epoch)
+    warmup = steps_in(config.schedule.warmup, total_steps=total, steps_per_epoch=per_epoch)
+    if warmup >= total:
+        yield f"schedule.warmup: {warmup} steps leave nothing of a training of {total} steps"
+    if isinstance(config.model, UserModel):
+        try:
+            resolve(config.model.name)
+        except UserCodeError as error:
+            yield f"model.name: {error}"

@@ -1,0 +1,69 @@
+"""A Ray cluster for the duration of a study: the one named by RAY_ADDRESS, or a local one."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import secrets
+import shutil
+import sys
+import tempfile
+from collections.abc import Iterator
+
+_OBJECT_STORE_BYTES = 256 * 2**20
+_QUIET = {
+    "RAY_USAGE_STATS_ENABLED": "0",
+    "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
+    "RAY_AIR_NEW_OUTPUT": "0",  # the one that heeds verbose=0
+    "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",
+    # Ctrl-C reaches us as KeyboardInterrupt; Tune's own handler would swallow the first.
+    "TUNE_DISABLE_SIGINT_HANDLER": "1",
+    # The store is the truth: Tune's own snapshots are never read.
+    "TUNE_GLOBAL_CHECKPOINT_S": "3600",
+    "TUNE_WARN_EXCESSIVE_EXPERIMENT_CHECKPOINT_SYNC_THRESHOLD_S": "0",
+    "RAY_CHDIR_TO_TRIAL_DIR": "0",
+}
+
+
+def prepare_environment() -> None:
+    """Ray's settings, which it reads once, when it is imported; what is set already stays.
+
+    A local cluster gets a token of its own, unless Ray was imported before (a notebook).
+    """
+    os.environ.update({key: os.environ.get(key, value) for key, value in _QUIET.items()})
+    if "RAY_ADDRESS" not in os.environ and "ray" not in sys.modules:
+        os.environ.setdefault("RAY_AUTH_MODE", "token")
+        os.environ.setdefault("RAY_AUTH_TOKEN", secrets.token_hex(32))
+
+
+@contextlib.contextmanager
+def ray_cluster(data_bytes: int) -> Iterator[dict[str, float]]:
+    """Connects to RAY_ADDRESS, or starts Ray on this machine; yields the cluster's resources.
+
+    A local cluster keeps its files in a temporary folder, and is gone afterwards.
+
+    Args:
+        data_bytes: what the study will put into the object store.
+    """
+    address = os.environ.get("RAY_ADDRESS")
+    folder = None if address else tempfile.mkdtemp(prefix="regatta-")
+    import ray
+
+    own: dict[str, object] = (
+        {"address": address}
+        if address
+        else {
+            "address": "local",
+            "include_dashboard": False,
+            "object_store_memory": _OBJECT_STORE_BYTES + 2 * data_bytes,
+            "_temp_dir": folder,
+        }
+    )
+    try:
+        ray.init(log_to_driver=False, logging_level=logging.ERROR, **own)
+        yield ray.cluster_resources()
+    finally:
+        ray.shutdown()
+        if folder is not None:
+            shutil.rmtree(folder, ignore_errors=True)

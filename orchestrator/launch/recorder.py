@@ -1,0 +1,73 @@
+"""Tune's results into the store, as they come."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from ray import tune
+
+from orchestrator.store import Outcome, Store
+from trainables.ray_pack import PackTask
+
+Watcher = Callable[[Sequence[Mapping[str, Any]], Sequence[Outcome]], None]
+"""Is shown every report once the store has it: (history rows, outcomes)."""
+
+
+class Recorder(tune.Callback):  # type: ignore[misc]  # ray has no types
+    """Commits each report before Tune goes on; a pack that ends in an error fails its runs."""
+
+    # Declared here, since the base class has no types.
+    _tasks: Sequence[PackTask]
+    _store: Store
+    _watch: Watcher
+
+    def __init__(self, store: Store, tasks: Sequence[PackTask], watch: Watcher) -> None:
+        self._store = store
+        self._tasks = tasks
+        self._watch = watch
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Nothing: Tune pickles its callbacks for a restore, which Regatta does not use."""
+        return {}
+
+    def on_trial_start(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
+        task = self._task(trial)
+        self._store.start_pack(task.pack_id, [r for r, _ in task.runs], task.settings)
+
+    def on_trial_result(
+        self, iteration: int, trials: list[Any], trial: Any, result: dict[str, Any], **info: Any
+    ) -> None:
+        task = self._task(trial)
+        outcomes = [Outcome(**progress) for progress in result["progress"]]
+        if result["training_iteration"] == 1:
+            self._store.set_pack(task.pack_id, status="running", settings=_settings(task, result))
+        self._store.record(task.pack_id, result["rows"], outcomes)
+        self._watch(result["rows"], outcomes)
+
+    def on_trial_complete(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
+        task = self._task(trial)
+        self._store.set_pack(
+            task.pack_id, status="completed", settings=_settings(task, trial.last_result)
+        )
+        shutil.rmtree(task.folder, ignore_errors=True)
+
+    def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
+        task = self._task(trial)
+        error = Path(trial.error_file).read_text() if trial.error_file else "the worker died"
+        outcomes = self._store.fail_runs([r for r, _ in task.runs], error)
+        self._store.set_pack(task.pack_id, status="failed", settings=task.settings)
+        shutil.rmtree(task.folder, ignore_errors=True)
+        self._watch([], outcomes)
+
+    def _task(self, trial: Any) -> PackTask:
+        return self._tasks[trial.config["pack"]]
+
+
+def _settings(task: PackTask, result: Mapping[str, Any]) -> dict[str, Any]:
+    """What decided the pack's bits, with the widths that were chosen."""
+    choices = result["choices"]
+    widths = [choice["width"] for choice in choices]
+    return {**task.settings, "widths": widths, "choices": choices}

@@ -1,0 +1,7 @@
+"""From a study to packs: which runs train together, and what that will take."""
+
+from orchestrator.plan.estimate import Estimate as Estimate
+from orchestrator.plan.estimate import estimate as estimate
+from orchestrator.plan.packs import Pack as Pack
+from orchestrator.plan.packs import make_packs as make_packs
+from orchestrator.plan.packs import unique_runs as unique_runs

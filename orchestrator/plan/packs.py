@@ -1,0 +1,85 @@
+"""Runs into packs: by fusion key, as many as keep every slot busy, evenly mixed."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+from trainables.configs.data import Digits
+from trainables.configs.run import RunConfig, fusion_key, length, run_id
+
+MOST_LANES = 256
+"""Lanes a pack at most, unless the study says otherwise: bounds memory and lost work."""
+_PACKS_A_SLOT = 2
+"""With several groups of runs, this many packs a slot leave no slot waiting for a straggler."""
+
+
+@dataclass(frozen=True, slots=True)
+class Pack:
+    """Runs that one trial trains together; ``run_ids[k]`` is lane k."""
+
+    pack_id: str
+    run_ids: tuple[str, ...]
+    cost: int
+    """Work relative to other packs of the study: examples to train on."""
+
+
+def unique_runs(runs: Iterable[RunConfig]) -> dict[str, RunConfig]:
+    """run_id → configuration, in order; equal configurations are one run."""
+    return {run_id(config): config for config in runs}
+
+
+def make_packs(
+    runs: Mapping[str, RunConfig], *, slots: int, most_lanes: int | None = None
+) -> list[Pack]:
+    """Packs for these runs, the longest first.
+
+    Runs are grouped by fusion key. One group makes ``slots`` packs of equal size, or the next
+    multiple that respects ``most_lanes``; several groups share the slots by their work. Each
+    group is dealt out in order of length, so that its packs end together.
+
+    Args:
+        slots: packs that train at the same time.
+    """
+    groups: dict[str, list[str]] = {}
+    for name, config in runs.items():
+        groups.setdefault(fusion_key(config), []).append(name)
+    cost = {name: work(run) * run.train.batch_size for name, run in runs.items()}
+    total = sum(cost.values())
+    wanted = slots if len(groups) == 1 else slots * _PACKS_A_SLOT
+    packs: list[Pack] = []
+    for names in groups.values():
+        share = sum(cost[name] for name in names) / total
+        count = _pack_count(len(names), share * wanted, slots, most_lanes or MOST_LANES)
+        by_length = sorted(names, key=lambda name: -cost[name])
+        packs += [_pack(by_length[first::count], cost) for first in range(count)]
+    return sorted(packs, key=lambda pack: -pack.cost)
+
+
+def _pack_count(runs: int, wanted: float, slots: int, most_lanes: int) -> int:
+    """Packs for a group: about ``wanted``, enough for ``most_lanes``, in whole rounds."""
+    count = max(1, round(wanted), math.ceil(runs / most_lanes))
+    if count > slots:
+        count = math.ceil(count / slots) * slots
+    return min(count, runs)
+
+
+def _pack(names: Sequence[str], cost: Mapping[str, float]) -> Pack:
+    digest = hashlib.sha256(",".join(names).encode()).hexdigest()[:12]
+    return Pack(digest, tuple(names), sum(cost[name] for name in names))
+
+
+def work(config: RunConfig) -> int:
+    """Training steps; epochs where the data set's size is not known beforehand."""
+    return length(config.train, steps_per_epoch(config) or 1)
+
+
+def steps_per_epoch(config: RunConfig) -> int | None:
+    """Optimizer steps in an epoch, where the size of the data set is known beforehand."""
+    data = config.data
+    if not isinstance(data, Digits):
+        return None
+    held_out = round(data.valid * data.examples) + round(data.test * data.examples)
+    return max(1, (data.examples - held_out) // config.train.batch_size)

@@ -1,0 +1,178 @@
+"""What the terminal shows while a study trains: a live panel, or plain lines elsewhere."""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+import time
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from rich.console import Console, Group
+from rich.live import Live
+from rich.progress_bar import ProgressBar
+from rich.table import Table
+from rich.text import Text
+
+from orchestrator.spec import Objective
+from orchestrator.store import FINISHED, Outcome
+
+_STYLES = {
+    "completed": "green",
+    "stopped": "cyan",
+    "diverged": "yellow",
+    "failed": "red",
+    "running": "blue",
+    "pending": "dim",
+}
+_SECONDS_BETWEEN_LINES = 10.0
+
+
+class Tally:
+    """Counts what has been reported: runs by status, steps, the best value so far."""
+
+    def __init__(
+        self, objective: Objective, work: Mapping[str, float], outcomes: Sequence[Outcome]
+    ) -> None:
+        """
+        Args:
+            work: run_id → its whole training in any one unit, for the time left.
+            outcomes: how the runs stand in the store.
+        """
+        self._objective = objective
+        self._work = work
+        self._status = {outcome.run_id: outcome.status for outcome in outcomes}
+        self._steps = {outcome.run_id: outcome.steps for outcome in outcomes}
+        self._epochs: dict[str, float] = {}
+        self._started = time.monotonic()
+        self._done_before = self._finished()
+        self._steps_before = sum(self._steps.values())
+        self._first_report: float | None = None
+        self.best: tuple[float, str] | None = None
+        for outcome in outcomes:
+            self._consider(outcome)
+
+    def observe(self, rows: Sequence[Mapping[str, Any]], outcomes: Sequence[Outcome]) -> None:
+        """Takes in one report of a pack."""
+        self._first_report = self._first_report or time.monotonic()
+        for outcome in outcomes:
+            if self._status.get(outcome.run_id) in FINISHED and outcome.status == "running":
+                continue  # a pack that restarted from a checkpoint replays finished runs
+            self._status[outcome.run_id] = outcome.status
+            self._steps[outcome.run_id] = max(outcome.steps, self._steps.get(outcome.run_id, 0))
+            self._consider(outcome)
+
+    def _consider(self, outcome: Outcome) -> None:
+        value = outcome.final.get(self._objective.metric)
+        if value is None or value != value or outcome.status in ("diverged", "failed"):
+            return
+        sign = 1 if self._objective.mode == "max" else -1
+        if self.best is None or sign * value > sign * self.best[0]:
+            self.best = (value, outcome.run_id)
+
+    @property
+    def counts(self) -> Counter[str]:
+        return Counter(self._status.values())
+
+    @property
+    def seconds(self) -> float:
+        return time.monotonic() - self._started
+
+    @property
+    def share_done(self) -> float:
+        """Share of the study's work that needs no more training, in [0, 1]."""
+        total = sum(self._work.values())
+        done = sum(
+            work if self._status.get(name) in FINISHED else min(work, self._steps.get(name, 0))
+            for name, work in self._work.items()
+        )
+        return done / total if total else 1.0
+
+    @property
+    def steps_per_second(self) -> float:
+        return (sum(self._steps.values()) - self._steps_before) / max(self.seconds, 1e-9)
+
+    @property
+    def runs_per_second(self) -> float:
+        return (self._finished() - self._done_before) / max(self.seconds, 1e-9)
+
+    @property
+    def seconds_left(self) -> float | None:
+        """At the pace since the first report; None before there is a pace."""
+        done = self.share_done
+        if self._first_report is None or done <= 0:
+            return None
+        return (time.monotonic() - self._first_report) * (1 - done) / done
+
+    def _finished(self) -> int:
+        return sum(status in FINISHED for status in self._status.values())
+
+
+def line(tally: Tally) -> str:
+    """Progress in one plain line."""
+    counts = tally.counts
+    parts = [f"{counts[name]} {name}" for name in _STYLES if counts[name]]
+    left = tally.seconds_left
+    parts.append(f"{tally.steps_per_second:,.0f} steps/s")
+    parts.append(f"{tally.runs_per_second:.1f} runs/s")
+    if left is not None and tally.share_done < 1:
+        parts.append(f"about {duration(left)} left")
+    if tally.best is not None:
+        parts.append(f"best {tally.best[0]:.4g}")
+    return " · ".join(parts)
+
+
+def duration(seconds: float) -> str:
+    """Seconds as a person would say them: ``8 s``, ``2 min 05 s``, ``3 h 20 min``."""
+    whole = round(seconds)
+    if whole < 60:
+        return f"{whole} s"
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60:02d} s"
+    return f"{whole // 3600} h {whole % 3600 // 60:02d} min"
+
+
+@contextlib.contextmanager
+def display(tally: Tally, title: str) -> Iterator[None]:
+    """Shows the tally until the block ends: live on a terminal, a line now and then elsewhere."""
+    console = Console()
+    if console.is_terminal:
+        with Live(
+            get_renderable=lambda: _panel(tally, title), console=console, refresh_per_second=4
+        ):
+            yield
+        return
+    stop = threading.Event()
+
+    def report() -> None:
+        while not stop.wait(_SECONDS_BETWEEN_LINES):
+            print(f"{title}: {line(tally)}", flush=True)  # noqa: T201 - a log file, not a screen
+
+    thread = threading.Thread(target=report, daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        stop.set()
+        thread.join()
+        print(f"{title}: {line(tally)}", flush=True)  # noqa: T201 - see above
+
+
+def _panel(tally: Tally, title: str) -> Group:
+    counts = tally.counts
+    head = Text.assemble((title, "bold"), f"  {duration(tally.seconds)}")
+    left = tally.seconds_left
+    if left is not None and tally.share_done < 1:
+        head.append(f", about {duration(left)} left", "dim")
+    grid = Table.grid(padding=(0, 2))
+    status = Text("  ").join(
+        Text(f"{counts[name]} {name}", style) for name, style in _STYLES.items() if counts[name]
+    )
+    grid.add_row("runs", status)
+    pace = f"{tally.steps_per_second:,.0f} steps/s  {tally.runs_per_second:.1f} runs/s"
+    grid.add_row("pace", pace if tally.steps_per_second else Text("starting workers", "dim"))
+    if tally.best is not None:
+        metric = f"{tally._objective.metric} {tally.best[0]:.4g}"
+        grid.add_row("best", Text.assemble(metric, (f"  run {tally.best[1]}", "dim")))
+    return Group(head, ProgressBar(total=1.0, completed=tally.share_done, width=60), grid)

@@ -1,0 +1,294 @@
+"""A stack: L runs of one fusion key that train in lockstep, one training step for all."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Self
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from trainables import models, schedules
+from trainables.configs.run import RunConfig, evaluation_interval, length
+from trainables.data.dataset import DataSet
+from trainables.forward import Network, loss_and_gradients, outputs
+from trainables.lanes import State, Tree, derive, permutation, select, stack
+from trainables.losses import LOSSES
+from trainables.optimizers import OPTIMIZERS
+
+_EVALUATION_BATCH = 1024
+DTYPES = {"float32": torch.float32, "float64": torch.float64}
+EVALUATED = ("valid/loss", "valid/accuracy", "test/loss", "test/accuracy")
+
+
+@dataclass(frozen=True, slots=True)
+class Arrays:
+    """A data set as tensors on the device that trains."""
+
+    train: tuple[Tensor, Tensor]
+    valid: tuple[Tensor, Tensor]
+    test: tuple[Tensor, Tensor]
+    input_shape: tuple[int, ...]
+    outputs: int
+
+    @classmethod
+    def of(cls, data: DataSet, device: torch.device, dtype: torch.dtype) -> Self:
+        def pair(x: npt.NDArray[Any], y: npt.NDArray[Any]) -> tuple[Tensor, Tensor]:
+            return (
+                torch.tensor(x, device=device, dtype=dtype),
+                torch.tensor(y, device=device),
+            )
+
+        return cls(
+            train=pair(data.train_x, data.train_y),
+            valid=pair(data.valid_x, data.valid_y),
+            test=pair(data.test_x, data.test_y),
+            input_shape=data.input_shape,
+            outputs=data.outputs,
+        )
+
+    @property
+    def examples(self) -> int:
+        return len(self.train[0])
+
+
+class Stack:
+    """L lanes with their parameters, optimizer state and hyperparameters, all (L, …).
+
+    All lanes are at the same step. Nothing in a step reads from the device.
+    """
+
+    def __init__(self, runs: Sequence[RunConfig], arrays: Arrays) -> None:
+        """Initializes every lane from its run's seed.
+
+        Args:
+            runs: configurations with one fusion key.
+
+        Raises:
+            ValueError: the batch is larger than the training set, or a warmup is longer
+                than training.
+        """
+        self.runs = list(runs)
+        self.arrays = arrays
+        self.step = 0
+        first = self.runs[0]
+        if first.train.batch_size > arrays.examples:
+            raise ValueError(
+                f"batch_size {first.train.batch_size} exceeds the"
+                f" {arrays.examples} training examples"
+            )
+        self.steps_per_epoch = arrays.examples // first.train.batch_size
+        self.interval = evaluation_interval(first.train, self.steps_per_epoch)
+        self._read_runs()
+        self._losses: list[Tensor] = []
+        self._hits: list[Tensor] = []
+        self._epoch = -1
+        self._initialize()
+
+    @property
+    def lanes(self) -> int:
+        return len(self.runs)
+
+    def _read_runs(self) -> None:
+        """Derives from ``self.runs`` what the step needs of them, on the device."""
+        device = self.arrays.train[0].device
+        self.lengths = [length(run.train, self.steps_per_epoch) for run in self.runs]
+        self._seeds = sorted({run.seed for run in self.runs})
+        lane_of = [self._seeds.index(run.seed) for run in self.runs]
+        self._seed_of_lane = torch.tensor(lane_of, device=device)
+        self._keys = torch.tensor([derive(r.seed, "dropout") for r in self.runs], device=device)
+        rates = torch.zeros(max(self.lengths), self.lanes, dtype=torch.float64)
+        for lane, run in enumerate(self.runs):
+            steps = self.lengths[lane]
+            rates[:steps, lane] = schedules.table(
+                run.schedule, run.optimizer.lr, steps, self.steps_per_epoch
+            )
+        self._rates = rates.to(device)
+        self._hyper = _hyperparameters(self.runs, device)
+
+    def _initialize(self) -> None:
+        device, dtype = self.arrays.train[0].device, self.arrays.train[0].dtype
+        trees: dict[int, tuple[Tree, Tree]] = {}
+        for run in self.runs:
+            if run.seed not in trees:
+                module = models.build(
+                    run.model, self.arrays.input_shape, self.arrays.outputs, run.seed
+                ).to(device=device, dtype=dtype)
+                trees[run.seed] = (
+                    {name: p.detach() for name, p in module.named_parameters()},
+                    {name: b.detach() for name, b in module.named_buffers()},
+                )
+        self.network = Network.of(module)
+        self.params: Tree = stack([trees[run.seed][0] for run in self.runs])
+        buffers = [trees[run.seed][1] for run in self.runs]
+        self.buffers: Tree = stack(buffers)
+        self._optimizer = OPTIMIZERS[self.runs[0].optimizer.name]
+        self.state: State = self._optimizer.init(self.params, self.runs[0].optimizer)
+        self._grad_norm = torch.zeros(self.lanes, device=device)
+
+    def next_stop(self) -> int:
+        """The next step at which a lane is due: an evaluation, or the end of its training."""
+        return min((self.step // self.interval + 1) * self.interval, *self.lengths)
+
+    def due(self) -> list[int]:
+        """Lanes whose evaluation is due at the current step."""
+        grid = self.step % self.interval == 0
+        return [lane for lane in range(self.lanes) if grid or self.step == self.lengths[lane]]
+
+    def advance(self, until: int) -> None:
+        """Trains all lanes up to step ``until``."""
+        with torch.no_grad():
+            while self.step < until:
+                self._train_step(last=self.step + 1 == until)
+
+    def _train_step(self, *, last: bool) -> None:
+        x, targets = self._batch()
+        run = self.runs[0]
+        value, gradients, buffers = loss_and_gradients(
+            self.network,
+            self.params,
+            self.buffers,
+            x,
+            targets,
+            LOSSES[run.train.loss],
+            self._keys + derive(self.step),
+        )
+        hyper = self._hyper | {"lr": self._rates[self.step]}
+        params, state = self._optimizer.update(
+            gradients, self.state, self.params, hyper, run.optimizer
+        )
+        loss, hits = value.losses.mean(1), value.hits.to(torch.float32).mean(1)
+        if last:
+            self._grad_norm = _norm(gradients)
+        # Assigned together, at the end: a step that raises leaves the stack whole.
+        self.params, self.state, self.buffers = params, state, buffers
+        self._losses.append(loss)
+        self._hits.append(hits)
+        self.step += 1
+
+    def _batch(self) -> tuple[Tensor, Tensor]:
+        """The batch of every lane: x (L, B, …), y (L, B). Loaded once for each seed."""
+        epoch, position = divmod(self.step, self.steps_per_epoch)
+        x, y = self.arrays.train
+        if epoch != self._epoch:
+            self._epoch = epoch
+            orders = [permutation(seed, epoch, len(x)) for seed in self._seeds]
+            self._order = torch.stack(orders).to(x.device)
+        size = self.runs[0].train.batch_size
+        index = self._order[:, position * size : (position + 1) * size]  # (seeds, B)
+        if len(self._seeds) == 1:
+            chosen = index[0]
+            inputs, labels = x.index_select(0, chosen), y.index_select(0, chosen)
+            return inputs.expand(self.lanes, *inputs.shape), labels.expand(self.lanes, size)
+        index = index.index_select(0, self._seed_of_lane).flatten()  # (L · B)
+        inputs = x.index_select(0, index).view(self.lanes, size, *x.shape[1:])
+        return inputs, y.index_select(0, index).view(self.lanes, size)
+
+    def evaluate(self) -> tuple[dict[str, npt.NDArray[np.float64]], npt.NDArray[np.float64]]:
+        """Metrics of every lane now, and batch losses since the last evaluation.
+
+        Returns:
+            metric → (L,); and the losses (steps, L) of the interval. One read from the device.
+        """
+        with torch.no_grad():
+            measured = [
+                *self._split_metrics(self.arrays.valid),
+                *self._split_metrics(self.arrays.test),
+                self._rates[self.step - 1],
+                self._grad_norm,
+            ]
+            tensors = torch.stack(
+                [t.to(torch.float64) for t in [*measured, *self._losses, *self._hits]]
+            )
+        values = tensors.cpu().numpy()
+        names = [*EVALUATED, "lr", "grad_norm"]
+        metrics = dict(zip(names, values, strict=False))
+        losses, hits = np.split(values[len(names) :], 2)
+        with np.errstate(invalid="ignore", over="ignore"):
+            metrics["train/loss"] = losses.mean(0)
+        metrics["train/accuracy"] = hits.mean(0)
+        if self.step % self.interval == 0:
+            self._losses, self._hits = [], []
+        return metrics, losses
+
+    def _split_metrics(self, split: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:
+        """Mean loss and accuracy of each lane on one split, (L,) each."""
+        loss = LOSSES[self.runs[0].train.loss]
+        total = torch.zeros(2, self.lanes, dtype=torch.float64, device=split[0].device)
+        for x, y in zip(*(torch.split(t, _EVALUATION_BATCH) for t in split), strict=True):
+            predicted = outputs(self.network, self.params, self.buffers, x)
+            targets = y.expand(self.lanes, len(y))
+            value = loss(predicted, targets)
+            total[0] += value.losses.sum(1)
+            total[1] += value.hits.sum(1)
+        total /= len(split[0])
+        return total[0], total[1]
+
+    def keep(self, lanes: Sequence[int]) -> Stack:
+        """A stack of only these lanes, each at its step: compaction, and splitting."""
+        index = torch.tensor(lanes, device=self._seed_of_lane.device)
+        kept = object.__new__(Stack)
+        kept.__dict__ |= self.__dict__
+        kept.runs = [self.runs[lane] for lane in lanes]
+        kept.params, kept.buffers = select(self.params, index), select(self.buffers, index)
+        kept.state = {name: select(tree, index) for name, tree in self.state.items()}
+        kept._losses = [loss.index_select(0, index) for loss in self._losses]
+        kept._hits = [hits.index_select(0, index) for hits in self._hits]
+        kept._grad_norm = self._grad_norm.index_select(0, index)
+        kept._epoch = -1
+        names = set(self._hyper)
+        kept._read_runs()
+        # A hyperparameter in use stays in use, so that compaction changes no operation.
+        kept._hyper = _hyperparameters(kept.runs, index.device, names)
+        return kept
+
+    def state_dict(self) -> dict[str, Any]:
+        """Everything that training has changed: tensors and plain data only."""
+        return {
+            "step": self.step,
+            "params": self.params,
+            "buffers": self.buffers,
+            "state": self.state,
+            "hyper": sorted(self._hyper),
+            "losses": list(self._losses),
+            "hits": list(self._hits),
+            "grad_norm": self._grad_norm,
+        }
+
+    def load_state_dict(self, saved: Mapping[str, Any]) -> None:
+        """Puts back what ``state_dict`` gave: training goes on bit for bit."""
+        device = self._seed_of_lane.device
+        self.step = saved["step"]
+        self.params = {name: t.to(device) for name, t in saved["params"].items()}
+        self.buffers = {name: t.to(device) for name, t in saved["buffers"].items()}
+        self.state = {
+            name: {key: t.to(device) for key, t in tree.items()}
+            for name, tree in saved["state"].items()
+        }
+        self._hyper = _hyperparameters(self.runs, device, set(saved["hyper"]))
+        self._losses = [t.to(device) for t in saved["losses"]]
+        self._hits = [t.to(device) for t in saved["hits"]]
+        self._grad_norm = saved["grad_norm"].to(device)
+
+
+def _hyperparameters(
+    runs: Sequence[RunConfig], device: torch.device, names: set[str] | None = None
+) -> dict[str, Tensor]:
+    """Float fields of the optimizers as (L,) float64; those 0 in every lane are left out."""
+    found = {}
+    for field in dataclasses.fields(runs[0].optimizer):
+        values = [getattr(run.optimizer, field.name) for run in runs]
+        wanted = any(values) if names is None else field.name in names
+        if isinstance(values[0], float) and wanted:
+            found[field.name] = torch.tensor(values, dtype=torch.float64, device=device)
+    return found
+
+
+def _norm(tree: Tree) -> Tensor:
+    """Euclidean norm of each lane's whole gradient, (L,)."""
+    squares = [t.flatten(1).to(torch.float64).square().sum(1) for t in tree.values()]
+    return torch.stack(squares).sum(0).sqrt()

@@ -1,0 +1,109 @@
+"""A stacked network: outputs, and gradients by the parameters, for L lanes at once.
+
+Two ways lead there. A plain chain of linear layers and activations is differentiated by
+hand with batched matrix products. Any other ``nn.Module``, a user's included, goes through
+``vmap`` over ``functional_call``, and autograd differentiates the vmapped forward pass:
+lanes share nothing, so the gradient of the sum over lanes is each lane's own gradient.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.func import functional_call, vmap
+
+from trainables import chain
+from trainables.dropout import LaneDropout, has_dropout
+from trainables.lanes import Tree
+from trainables.losses import Loss, LossValue
+
+
+@dataclass(frozen=True, slots=True)
+class Network:
+    """The skeleton that L lanes share: a module whose own tensors are never read."""
+
+    module: nn.Module
+    links: tuple[chain.Link, ...] | None
+    """The module as a chain, where it is one."""
+    dropout: bool
+
+    @classmethod
+    def of(cls, module: nn.Module) -> Network:
+        return cls(module, chain.links(module), has_dropout(module))
+
+
+def outputs(network: Network, params: Tree, buffers: Tree, x: Tensor) -> Tensor:
+    """Outputs (L, B, …) in evaluation mode for inputs x (B, …) that all lanes share."""
+    lanes = len(next(iter(params.values())))
+    if network.links is not None:
+        return chain.outputs(network.links, params, x.expand(lanes, *x.shape))
+    network.module.eval()
+    if lanes == 1:
+        tensors = {name: tensor[0] for name, tensor in (params | buffers).items()}
+        result: Tensor = functional_call(network.module, tensors, (x,))
+        return result.unsqueeze(0)
+
+    def one(params: Tree, buffers: Tree) -> Tensor:
+        return functional_call(network.module, (params, buffers), (x,))  # type: ignore[no-any-return]
+
+    return vmap(one)(params, buffers)
+
+
+def loss_and_gradients(
+    network: Network,
+    params: Tree,
+    buffers: Tree,
+    x: Tensor,
+    targets: Tensor,
+    loss: Loss,
+    keys: Tensor,
+) -> tuple[LossValue, Tree, Tree]:
+    """One training batch of every lane.
+
+    Args:
+        x: inputs (L, B, …); targets: (L, B).
+        keys: per-lane int64 (L,) from which this step's dropout masks derive.
+
+    Returns:
+        What the loss says, gradients like ``params``, and the buffers after the pass (running
+        statistics). Nothing given is changed.
+    """
+    if network.links is not None:
+        value, gradients = chain.loss_and_gradients(network.links, params, x, targets, loss)
+        return value, gradients, buffers
+    leaves = {name: param.detach().requires_grad_() for name, param in params.items()}
+    with torch.enable_grad():
+        predicted, new_buffers = _training_pass(network, leaves, buffers, x, keys)
+    value = loss(predicted.detach(), targets)
+    found = torch.autograd.grad(
+        predicted,
+        list(leaves.values()),
+        value.gradient,
+        allow_unused=True,
+        materialize_grads=True,
+    )
+    return value, dict(zip(leaves, found, strict=True)), new_buffers
+
+
+def _training_pass(
+    network: Network, params: Tree, buffers: Tree, x: Tensor, keys: Tensor
+) -> tuple[Tensor, Tree]:
+    network.module.train()
+
+    def one(params: Tree, buffers: Tree, x: Tensor, key: Tensor) -> tuple[Tensor, Tree]:
+        own = {name: buffer.clone() for name, buffer in buffers.items()}
+        if network.dropout:
+            with LaneDropout(key):
+                result = functional_call(network.module, (params, own), (x,))
+        else:
+            result = functional_call(network.module, (params, own), (x,))
+        return result, own
+
+    if len(x) > 1:
+        return vmap(one)(params, buffers, x, keys)
+    # One lane needs no vmap: this is the eager loop, and as fast.
+    first = {name: param[0] for name, param in params.items()}
+    result, own = one(first, {n: b[0] for n, b in buffers.items()}, x[0], keys[0])
+    return result.unsqueeze(0), {name: buffer.unsqueeze(0) for name, buffer in own.items()}
