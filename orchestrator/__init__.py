@@ -1,1 +1,29 @@
-"""From one YAML study to a report: specs, plans, Ray, the store, reports."""
+"""From one YAML study to a report: specs, plans, Ray, the store, reports.
+
+``from orchestrator import load_study, run_study`` in a notebook; the names are imported when
+they are first used, so that ``import orchestrator`` costs nothing.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import Any
+
+_NAMES = {
+    "load_study": "orchestrator.spec",
+    "SpecError": "orchestrator.spec",
+    "LaunchError": "orchestrator.launch",
+    "plan_study": "orchestrator.api",
+    "run_study": "orchestrator.api",
+    "export_results": "orchestrator.api",
+    "write_report": "orchestrator.report",
+    "Store": "orchestrator.store",
+    "StoreError": "orchestrator.store",
+}
+__all__ = list(_NAMES)
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _NAMES:
+        raise AttributeError(f"module 'orchestrator' has no attribute {name!r}")
+    return getattr(importlib.import_module(_NAMES[name]), name)

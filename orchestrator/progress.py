@@ -15,7 +15,7 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from orchestrator.spec import Objective
+from orchestrator.spec.study import Objective
 from orchestrator.store import FINISHED, Outcome
 
 _STYLES = {

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from trainables import models, schedules
+from trainables.configs.optimizers import Optimizer as OptimizerConfig
 from trainables.configs.run import RunConfig, evaluation_interval, length
 from trainables.data.dataset import DataSet
 from trainables.forward import Network, loss_and_gradients, outputs
@@ -108,7 +109,7 @@ class Stack:
                 run.schedule, run.optimizer.lr, steps, self.steps_per_epoch
             )
         self._rates = rates.to(device)
-        self._hyper = _hyperparameters(self.runs, device)
+        self._hyper = hyperparameters([run.optimizer for run in self.runs], device)
 
     def _initialize(self) -> None:
         device, dtype = self.arrays.train[0].device, self.arrays.train[0].dtype
@@ -243,7 +244,7 @@ class Stack:
         names = set(self._hyper)
         kept._read_runs()
         # A hyperparameter in use stays in use, so that compaction changes no operation.
-        kept._hyper = _hyperparameters(kept.runs, index.device, names)
+        kept._hyper = hyperparameters([r.optimizer for r in kept.runs], index.device, names)
         return kept
 
     def state_dict(self) -> dict[str, Any]:
@@ -269,19 +270,24 @@ class Stack:
             name: {key: t.to(device) for key, t in tree.items()}
             for name, tree in saved["state"].items()
         }
-        self._hyper = _hyperparameters(self.runs, device, set(saved["hyper"]))
+        optimizers = [run.optimizer for run in self.runs]
+        self._hyper = hyperparameters(optimizers, device, set(saved["hyper"]))
         self._losses = [t.to(device) for t in saved["losses"]]
         self._hits = [t.to(device) for t in saved["hits"]]
         self._grad_norm = saved["grad_norm"].to(device)
 
 
-def _hyperparameters(
-    runs: Sequence[RunConfig], device: torch.device, names: set[str] | None = None
+def hyperparameters(
+    optimizers: Sequence[OptimizerConfig], device: torch.device, names: set[str] | None = None
 ) -> dict[str, Tensor]:
-    """Float fields of the optimizers as (L,) float64; those 0 in every lane are left out."""
+    """Float fields of the lanes' optimizers as (L,) float64; those 0 in every lane are left out.
+
+    Args:
+        names: the fields wanted, whatever their values.
+    """
     found = {}
-    for field in dataclasses.fields(runs[0].optimizer):
-        values = [getattr(run.optimizer, field.name) for run in runs]
+    for field in dataclasses.fields(optimizers[0]):
+        values = [getattr(optimizer, field.name) for optimizer in optimizers]
         wanted = any(values) if names is None else field.name in names
         if isinstance(values[0], float) and wanted:
             found[field.name] = torch.tensor(values, dtype=torch.float64, device=device)

@@ -2,4 +2,5 @@
 
 from orchestrator.launch.check import LaunchError as LaunchError
 from orchestrator.launch.run import Finish as Finish
-from orchestrator.launch.run import launch as launch
+from orchestrator.launch.run import open_study as open_study
+from orchestrator.launch.run import train as train

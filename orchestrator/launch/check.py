@@ -47,7 +47,7 @@ def check(configurations: Iterable[RunConfig], data: Mapping[str, DataSet]) -> N
 def _problems(config: RunConfig, examples: int) -> Iterable[str]:
     batch = config.train.batch_size
     if batch > examples:
-        yield f"train.batch_size: {batch} exceeds the {examples} examples {config.data.name} trains on"
+        yield f"train.batch_size: {batch} exceeds {config.data.name}'s {examples} training examples"
         return
     per_epoch = examples // batch
     total = length(config.train, per_epoch)

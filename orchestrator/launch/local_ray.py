@@ -11,7 +11,6 @@ import sys
 import tempfile
 from collections.abc import Iterator
 
-_OBJECT_STORE_BYTES = 256 * 2**20
 _QUIET = {
     "RAY_USAGE_STATS_ENABLED": "0",
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
@@ -38,13 +37,10 @@ def prepare_environment() -> None:
 
 
 @contextlib.contextmanager
-def ray_cluster(data_bytes: int) -> Iterator[dict[str, float]]:
+def ray_cluster() -> Iterator[dict[str, float]]:
     """Connects to RAY_ADDRESS, or starts Ray on this machine; yields the cluster's resources.
 
     A local cluster keeps its files in a temporary folder, and is gone afterwards.
-
-    Args:
-        data_bytes: what the study will put into the object store.
     """
     address = os.environ.get("RAY_ADDRESS")
     folder = None if address else tempfile.mkdtemp(prefix="regatta-")
@@ -56,7 +52,6 @@ def ray_cluster(data_bytes: int) -> Iterator[dict[str, float]]:
         else {
             "address": "local",
             "include_dashboard": False,
-            "object_store_memory": _OBJECT_STORE_BYTES + 2 * data_bytes,
             "_temp_dir": folder,
         }
     )

@@ -63,7 +63,8 @@ class Recorder(tune.Callback):  # type: ignore[misc]  # ray has no types
         self._watch([], outcomes)
 
     def _task(self, trial: Any) -> PackTask:
-        return self._tasks[trial.config["pack"]]
+        task: PackTask = self._tasks[trial.config["pack"]]
+        return task
 
 
 def _settings(task: PackTask, result: Mapping[str, Any]) -> dict[str, Any]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import dataclasses
 import datetime
 import fcntl
 import shutil
@@ -15,15 +14,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from orchestrator.launch.check import LaunchError, check, load_data
 from orchestrator.launch.facts import git_state, machine, versions
 from orchestrator.launch.local_ray import prepare_environment, ray_cluster
 from orchestrator.plan import make_packs, unique_runs
 from orchestrator.plan.packs import work
 from orchestrator.progress import Tally, display
-from orchestrator.spec import Study
+from orchestrator.spec.study import Study
 from orchestrator.store import Store
 from trainables.configs.base import to_plain
 from trainables.configs.run import RunConfig
@@ -44,36 +41,46 @@ class Finish:
     seconds: float
 
 
-def launch(study: Study, results: Path, *, command: str) -> Finish:
-    """Trains every run of the study that the store does not hold yet.
+@contextlib.contextmanager
+def open_study(study: Study, results: Path, *, command: str) -> Iterator[Store]:
+    """The store of ``results/<study>``, with the study's runs planned in it, for one driver.
 
-    Results go to ``results/<study>``; the store there decides what is left to do, so the same
-    call after any end goes on, and a study that gained runs adds only those. Failed runs are
-    tried again.
+    What the store holds already stays: the same call after any end goes on, and a study that
+    gained runs adds only those.
 
     Args:
         command: how to run the study again, for the report.
 
     Raises:
-        LaunchError: the study does not fit its data, its resources, or its folder is in use.
+        LaunchError: the folder is in use or cannot be written.
         StoreError: the store there is damaged or of another version.
     """
     folder = (results / study.name).resolve()
-    runs = unique_runs(study.runs())
     with _lock(folder), Store.create(folder) as store:
         _describe(store, study, command)
+        runs = unique_runs(study.runs())
         store.plan_runs((name, run.seed, to_plain(run)) for name, run in runs.items())
-        left = {name: runs[name] for name, s in store.statuses().items() if s not in DONE}
-        tally = Tally(study.objective, _steps(runs), store.outcomes())
-        interrupted = False
-        if left:
-            interrupted = _train(study, store, runs, left, tally)
-        store.set_meta(
-            finished=None if interrupted else _now(),
-            wall_seconds=store.meta().get("wall_seconds", 0.0) + tally.seconds,
-        )
-        statuses = Counter(store.statuses().values())
-    return Finish(folder, dict(statuses), interrupted, tally.seconds)
+        yield store
+
+
+def train(study: Study, store: Store) -> Finish:
+    """Trains every run of the study that the store does not hold yet; failed ones again.
+
+    Raises:
+        LaunchError: the study does not fit its data or the cluster's resources.
+    """
+    runs = unique_runs(study.runs())
+    left = {name: runs[name] for name, s in store.statuses().items() if s not in DONE}
+    lengths = {name: work(run) for name, run in runs.items()}
+    tally = Tally(study.objective, lengths, store.outcomes())
+    interrupted = bool(left) and _train(study, store, runs, left, tally)
+    store.set_meta(
+        finished=None if interrupted else _now(),
+        wall_seconds=store.meta().get("wall_seconds", 0.0) + tally.seconds,
+        strategies=[pack | pack["settings"] for pack in store.packs()],
+    )
+    statuses = Counter(store.statuses().values())
+    return Finish(store.folder, dict(statuses), interrupted, tally.seconds)
 
 
 def _train(
@@ -86,19 +93,21 @@ def _train(
     """Trains the runs that are left; True where the user interrupted it."""
     sys.path.insert(0, str(study.path.resolve().parent))
     prepare_environment()
-    with ThreadPoolExecutor(1) as thread:
-        loading = thread.submit(load_data, left.values())
-        from ray import tune  # takes a second: the data load meanwhile
-
-        data = loading.result()
-    assert tune
-    check(left.values(), data)
     try:
-        with ray_cluster(_bytes(data)) as resources:
-            _tune(study, store, runs, left, data, resources, tally)
+        with ThreadPoolExecutor(1) as thread:
+            # Starting Ray is mostly waiting for processes: the data load meanwhile.
+            loading = thread.submit(_checked_data, left)
+            with ray_cluster() as resources:
+                _tune(study, store, runs, left, loading.result(), resources, tally)
     except KeyboardInterrupt:
         return True
     return False
+
+
+def _checked_data(left: Mapping[str, RunConfig]) -> dict[str, DataSet]:
+    data = load_data(left.values())
+    check(left.values(), data)
+    return data
 
 
 def _tune(
@@ -239,16 +248,6 @@ def _describe(store: Store, study: Study, command: str) -> None:
         versions=versions(),
         git=git_state(study.path.resolve().parent),
     )
-
-
-def _steps(runs: Mapping[str, RunConfig]) -> dict[str, float]:
-    """Training length of each run, relative to one another, for the time left."""
-    return {name: work(run) for name, run in runs.items()}
-
-
-def _bytes(data: Mapping[str, DataSet]) -> int:
-    arrays = (getattr(d, f.name) for d in data.values() for f in dataclasses.fields(d))
-    return sum(array.nbytes for array in arrays if isinstance(array, np.ndarray))
 
 
 def _now() -> str:

@@ -66,7 +66,7 @@ def _pack_count(runs: int, wanted: float, slots: int, most_lanes: int) -> int:
     return min(count, runs)
 
 
-def _pack(names: Sequence[str], cost: Mapping[str, float]) -> Pack:
+def _pack(names: Sequence[str], cost: Mapping[str, int]) -> Pack:
     digest = hashlib.sha256(",".join(names).encode()).hexdigest()[:12]
     return Pack(digest, tuple(names), sum(cost[name] for name in names))
 

@@ -9,36 +9,14 @@ import sqlite3
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
-import numpy as np
-import pandas as pd
+from orchestrator.store.schema import HISTORY_KEYS, SCHEMA, SCHEMA_VERSION, column
 
-SCHEMA_VERSION = 1
-FINISHED = ("completed", "stopped", "diverged", "failed")
-_FILE = "store.sqlite"
+if TYPE_CHECKING:
+    import pandas as pd
 
-_SCHEMA = """
-CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
-CREATE TABLE packs (
-    pack_id TEXT PRIMARY KEY, run_ids TEXT NOT NULL, settings TEXT NOT NULL,
-    status TEXT NOT NULL, attempts INTEGER NOT NULL DEFAULT 0
-) WITHOUT ROWID;
-CREATE TABLE runs (
-    number INTEGER PRIMARY KEY, run_id TEXT NOT NULL UNIQUE, seed INTEGER NOT NULL,
-    config TEXT NOT NULL, status TEXT NOT NULL DEFAULT 'pending', reason TEXT NOT NULL DEFAULT '',
-    pack_id TEXT, lane INTEGER, steps INTEGER NOT NULL DEFAULT 0, epochs REAL NOT NULL DEFAULT 0,
-    examples INTEGER NOT NULL DEFAULT 0, wall_seconds REAL NOT NULL DEFAULT 0,
-    error TEXT NOT NULL DEFAULT '', final TEXT NOT NULL DEFAULT '{}',
-    best TEXT NOT NULL DEFAULT '{}', planned INTEGER NOT NULL DEFAULT 1
-);
-CREATE TABLE history (
-    number INTEGER NOT NULL, level INTEGER NOT NULL, step INTEGER NOT NULL,
-    epoch REAL NOT NULL, examples INTEGER NOT NULL, seconds REAL NOT NULL,
-    PRIMARY KEY (number, level, step)
-) WITHOUT ROWID;
-"""
-_HISTORY_KEYS = ("level", "step", "epoch", "examples", "seconds")
+FILE = "store.sqlite"
 
 
 class StoreError(Exception):
@@ -71,19 +49,20 @@ class Store:
     def __init__(self, folder: Path, connection: sqlite3.Connection) -> None:
         self.folder = folder
         self._db = connection
-        self._metrics = self._metric_columns()
+        self.metrics = self._metric_columns()
+        """Names of the metrics in the history."""
 
     @classmethod
     def create(cls, folder: Path) -> Self:
         """Opens the store in ``folder`` for writing; makes it where there is none."""
         folder.mkdir(parents=True, exist_ok=True)
-        connection = sqlite3.connect(folder / _FILE, isolation_level=None)
+        connection = sqlite3.connect(folder / FILE, isolation_level=None)
         connection.execute("PRAGMA journal_mode=WAL")
         connection.execute("PRAGMA synchronous=NORMAL")
         connection.execute("PRAGMA busy_timeout=10000")
         connection.execute("BEGIN IMMEDIATE")
         if connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0] == 0:
-            for statement in _SCHEMA.split(";"):
+            for statement in SCHEMA.split(";"):
                 connection.execute(statement)
             connection.execute(f"PRAGMA user_version={SCHEMA_VERSION}")
         connection.execute("COMMIT")
@@ -96,9 +75,9 @@ class Store:
         Raises:
             StoreError: there is no store in ``folder``, or it is damaged or of another version.
         """
-        path = folder / _FILE
+        path = folder / FILE
         if not path.is_file():
-            raise StoreError(f"{folder}: no study here ({_FILE} is missing)")
+            raise StoreError(f"{folder}: no study here ({FILE} is missing)")
         uri = f"{path.resolve().as_uri()}?mode=ro"
         connection = sqlite3.connect(uri, uri=True, isolation_level=None)
         connection.execute("PRAGMA busy_timeout=10000")
@@ -247,13 +226,13 @@ class Store:
     def _insert_history(self, rows: Sequence[Mapping[str, Any]]) -> None:
         if not rows:
             return
-        metrics = [key for key in rows[0] if key not in _HISTORY_KEYS and key != "run_id"]
+        metrics = [key for key in rows[0] if key not in HISTORY_KEYS and key != "run_id"]
         for name in metrics:
-            if name not in self._metrics:
-                self._db.execute(f'ALTER TABLE history ADD COLUMN "{_column(name)}" REAL')
-                self._metrics.append(name)
-        keys = [*_HISTORY_KEYS, *metrics]
-        columns = ", ".join(f'"{_column(key)}"' for key in keys)
+            if name not in self.metrics:
+                self._db.execute(f'ALTER TABLE history ADD COLUMN "{column(name)}" REAL')
+                self.metrics.append(name)
+        keys = [*HISTORY_KEYS, *metrics]
+        columns = ", ".join(f'"{column(key)}"' for key in keys)
         marks = ", ".join("?" * len(keys))
         self._db.executemany(
             f"INSERT OR REPLACE INTO history (number, {columns})"  # noqa: S608 - names are quoted
@@ -263,7 +242,7 @@ class Store:
 
     def _metric_columns(self) -> list[str]:
         names = [row[1] for row in self._db.execute("PRAGMA table_info(history)")]
-        return [name for name in names if name not in _HISTORY_KEYS and name != "number"]
+        return [name for name in names if name not in HISTORY_KEYS and name != "number"]
 
     def runs(self) -> pd.DataFrame:
         """The planned runs in the export schema: one row a run.
@@ -271,63 +250,24 @@ class Store:
         Configuration keys stand under ``config.``, last values under ``final/``, best
         values under ``best/``.
         """
-        frame = pd.read_sql_query("SELECT * FROM runs WHERE planned ORDER BY number", self._db)
-        study = json.loads(
-            (self._db.execute("SELECT value FROM meta WHERE key = 'study'").fetchone() or ['""'])[0]
-        )
-        parsed = {name: frame.pop(name).map(json.loads) for name in ("config", "final", "best")}
-        frame = frame.drop(columns=["number", "planned"])
-        frame.insert(1, "study", study)
-        order = ["run_id", "study", "status", "reason", "seed", "pack_id", "lane", "steps"]
-        order += ["epochs", "examples", "wall_seconds", "error"]
-        parts = [
-            frame[order],
-            _spread([flatten(c) for c in parsed["config"]], "config."),
-            _spread(list(parsed["final"]), "final/"),
-            _spread(list(parsed["best"]), "best/"),
-        ]
-        return pd.concat(parts, axis=1)
+        from orchestrator.store import frames  # pandas takes a moment to import
+
+        return frames.runs(self._db, self.meta().get("study", ""))
 
     def history(self) -> pd.DataFrame:
         """Every evaluation of every planned run, in the export schema."""
-        columns = ", ".join(f'h."{_column(key)}"' for key in (*_HISTORY_KEYS, *self._metrics))
-        frame = pd.read_sql_query(
-            f"SELECT r.run_id, {columns} FROM history h"  # noqa: S608 - names are quoted
-            " JOIN runs r USING (number) WHERE r.planned ORDER BY h.number, h.level, h.step",
-            self._db,
-        )
-        return frame.astype(dict.fromkeys(self._metrics, np.float64))
+        from orchestrator.store import frames
 
-
-def flatten(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Nested mappings as dotted paths; lists become JSON text, so that a cell is a scalar."""
-    flat: dict[str, Any] = {}
-    for key, value in tree.items():
-        if isinstance(value, Mapping) and value:
-            flat |= flatten(value, f"{prefix}{key}.")
-        elif isinstance(value, list | dict):
-            flat[f"{prefix}{key}"] = json.dumps(value)
-        else:
-            flat[f"{prefix}{key}"] = value
-    return flat
-
-
-def _spread(rows: list[dict[str, Any]], prefix: str) -> pd.DataFrame:
-    frame = pd.DataFrame.from_records(rows) if any(rows) else pd.DataFrame(index=range(len(rows)))
-    return frame.add_prefix(prefix)
-
-
-def _column(name: str) -> str:
-    return name.replace('"', '""')
+        return frames.history(self._db, self.metrics)
 
 
 def _checked(connection: sqlite3.Connection, folder: Path) -> sqlite3.Connection:
     try:
         version = connection.execute("PRAGMA user_version").fetchone()[0]
     except sqlite3.DatabaseError as error:
-        raise StoreError(f"{folder / _FILE}: damaged ({error})") from error
+        raise StoreError(f"{folder / FILE}: damaged ({error})") from error
     if version != SCHEMA_VERSION:
         raise StoreError(
-            f"{folder / _FILE}: schema version {version}, this Regatta reads {SCHEMA_VERSION}"
+            f"{folder / FILE}: schema version {version}, this Regatta reads {SCHEMA_VERSION}"
         )
     return connection

@@ -1,0 +1,129 @@
+"""The verbs of the command line as functions, for notebooks and scripts."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from orchestrator.launch import Finish, open_study, train
+from orchestrator.plan import Estimate, Pack, estimate, make_packs, unique_runs
+from orchestrator.spec import Study, load_study
+from orchestrator.store import Store
+from orchestrator.tracking import Mirror, start_mirror
+from trainables.configs.run import fusion_key
+
+_MIRROR_SECONDS = 180.0
+"""How long the end of a study waits for W&B; what is missing then is `regatta sync`'s."""
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What running a study would do on this machine."""
+
+    study: Study
+    runs: int
+    finished: int
+    """Runs that the store in the results folder holds already."""
+    slots: int
+    packs: list[Pack]
+    estimate: Estimate
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """How running a study ended."""
+
+    finish: Finish
+    report: Path | None
+    tracking: str
+    """One sentence on W&B; empty where it is off."""
+
+
+def plan_study(study: Study | str | Path, results: str | Path = "results") -> Plan:
+    """Runs, packs and expected time; starts nothing.
+
+    Raises:
+        SpecError: the study is malformed.
+        StoreError: the results folder holds a damaged store.
+    """
+    study = _loaded(study)
+    runs = unique_runs(study.runs())
+    folder = Path(results) / study.name
+    statuses: dict[str, str] = {}
+    measured: dict[str, float] = {}
+    if (folder / "store.sqlite").is_file():
+        with Store.open(folder) as store:
+            statuses = store.statuses()
+            for pack in store.packs():
+                known = next((r for r in pack["run_ids"] if r in runs), None)
+                for choice in pack["settings"].get("choices", []):
+                    if known is not None and choice["seconds_per_step"]:
+                        measured[fusion_key(runs[known])] = choice["seconds_per_step"]
+    done = {name for name, status in statuses.items() if status in ("completed", "diverged")}
+    left = {name: run for name, run in runs.items() if name not in done}
+    slots = max(1, int((os.cpu_count() or 1) / study.resources.cpus))
+    slots = min(slots, study.resources.max_concurrent or slots)
+    packs = make_packs(left, slots=slots, most_lanes=study.execution.lanes) if left else []
+    expected = estimate(left, slots=slots, measured=measured)
+    return Plan(study, len(runs), len(runs) - len(left), slots, packs, expected)
+
+
+def run_study(
+    study: Study | str | Path,
+    results: str | Path = "results",
+    *,
+    overrides: Sequence[str] = (),
+    command: str = "",
+    report: bool = True,
+) -> Result:
+    """Runs a study, or goes on where it stopped; then writes its report.
+
+    Args:
+        overrides: ``path=value``, as ``--set`` takes them.
+        command: how to run it again, for the report.
+
+    Raises:
+        SpecError, LaunchError, StoreError: the study cannot be run as it stands.
+    """
+    study = _loaded(study, overrides)
+    with open_study(study, Path(results), command=command) as store:
+        mirror = start_mirror(store.folder, study.tracking)
+        page: Path | None = None
+        try:
+            finish = train(study, store)
+            page = _report(store.folder) if report else None
+        finally:
+            sentence = _finish(mirror)
+    return Result(finish, page, sentence)
+
+
+def export_results(
+    folder: str | Path, output: str | Path, form: Literal["parquet", "csv"] = "parquet"
+) -> list[Path]:
+    """``runs`` and ``history`` as Parquet, and as CSV where asked; returns the files written.
+
+    Raises:
+        StoreError: there is no readable store in ``folder``.
+    """
+    from orchestrator.store.frames import export
+
+    with Store.open(Path(folder)) as store:
+        tables = {"runs": store.runs(), "history": store.history()}
+    return export(tables, Path(output), form)
+
+
+def _loaded(study: Study | str | Path, overrides: Sequence[str] = ()) -> Study:
+    return study if isinstance(study, Study) else load_study(study, overrides)
+
+
+def _report(folder: Path) -> Path:
+    from orchestrator.report import write_report  # Altair takes a second to import
+
+    return write_report(folder)
+
+
+def _finish(mirror: Mirror | None) -> str:
+    return mirror.finish(_MIRROR_SECONDS) if mirror is not None else ""

@@ -1,0 +1,271 @@
+"""The command line. Commands import what they need when they run, so that they start at once."""
+
+from __future__ import annotations
+
+import json
+import shlex
+import signal
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+import typer
+from rich.console import Console
+
+if TYPE_CHECKING:
+    from orchestrator.api import Plan
+    from orchestrator.spec import Study
+
+WRONG_INPUT, INTERRUPTED = 2, 130
+
+app = typer.Typer(
+    help="Sweeps of deep-learning optimization studies: one YAML file in, one report out.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="rich",
+)
+SpecFile = Annotated[Path, typer.Argument(metavar="SPEC", help="the study, a YAML file")]
+Folder = Annotated[
+    Path, typer.Argument(metavar="DIR", help="a study's results, e.g. results/lr-schedules")
+]
+Results = Annotated[Path, typer.Option("--results", metavar="DIR", help="where results go")]
+Set = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="PATH=VALUE", help="overrides the study; may be repeated"),
+]
+
+
+def main() -> None:
+    """Entry point of ``regatta``."""
+    app()
+
+
+@contextmanager
+def _wrong_input() -> Iterator[None]:
+    """Turns what the user can mend into lines on stderr and exit code 2."""
+    from orchestrator.spec import SpecError
+    from orchestrator.store.database import StoreError
+
+    try:
+        yield
+    except (SpecError, StoreError) as error:
+        _fail(str(error))
+    except OSError as error:
+        _fail(f"{error.filename or 'input'}: {error.strerror or error}")
+
+
+def _fail(message: str) -> None:
+    print(message, file=sys.stderr)  # noqa: T201 - this is the command line
+    raise typer.Exit(WRONG_INPUT)
+
+
+def _say(text: str) -> None:
+    print(text, flush=True)  # noqa: T201 - this is the command line
+
+
+def _load(spec: Path, overrides: list[str] | None) -> Study:
+    from orchestrator.spec import load_study
+
+    return load_study(spec, overrides or [])
+
+
+@app.command(epilog="Example: regatta validate sweeps/lr_schedules.yaml")
+def validate(spec: SpecFile, overrides: Set = None) -> None:
+    """Check a study; errors as FILE:LINE:COL: path: message."""
+    with _wrong_input():
+        study = _load(spec, overrides)
+    runs = len(study.configurations) * len(study.seeds)
+    _say(f"{spec}: {study.name}, {len(study.configurations)} configurations, {runs} runs")
+
+
+@app.command(epilog="Example: regatta plan sweeps/lr_schedules.yaml --json")
+def plan(
+    spec: SpecFile,
+    overrides: Set = None,
+    results: Results = Path("results"),
+    as_json: Annotated[bool, typer.Option("--json", help="for programs")] = False,
+) -> None:
+    """Show runs, packs, lanes, expected time and cost; nothing is started."""
+    with _wrong_input():
+        from orchestrator.api import plan_study
+
+        planned = plan_study(_load(spec, overrides), results)
+    if as_json:
+        _say(json.dumps(_plan_as_data(planned), indent=2))
+    else:
+        _show_plan(planned)
+
+
+def _plan_as_data(planned: Plan) -> dict[str, Any]:
+    return {
+        "study": planned.study.name,
+        "configurations": len(planned.study.configurations),
+        "seeds": len(planned.study.seeds),
+        "runs": planned.runs,
+        "finished": planned.finished,
+        "slots": planned.slots,
+        "packs": [
+            {"pack_id": pack.pack_id, "lanes": len(pack.run_ids), "runs": list(pack.run_ids)}
+            for pack in planned.packs
+        ],
+        "estimate": {
+            "seconds": planned.estimate.seconds,
+            "slot_seconds": planned.estimate.slot_seconds,
+            "basis": planned.estimate.basis,
+        },
+    }
+
+
+def _show_plan(planned: Plan) -> None:
+    from rich.table import Table
+
+    from orchestrator.progress import duration
+
+    study, expected = planned.study, planned.estimate
+    table = Table.grid(padding=(0, 2))
+    axes = " × ".join(f"{len(values)} {path}" for path, values in study.axes.items())
+    table.add_row("study", study.name)
+    table.add_row("axes", f"{axes or 'none'} × {len(study.seeds)} seeds")
+    done = f", {planned.finished} of them finished" if planned.finished else ""
+    table.add_row("runs", f"{planned.runs}{done}")
+    lanes = ", ".join(str(len(pack.run_ids)) for pack in planned.packs[:8])
+    more = ", …" if len(planned.packs) > 8 else ""
+    table.add_row("packs", f"{len(planned.packs)} on {planned.slots} slots, lanes: {lanes}{more}")
+    if expected.seconds is None or expected.slot_seconds is None:
+        table.add_row("time", f"not known: {expected.basis}")
+    else:
+        hours = expected.slot_seconds * study.resources.cpus / 3600
+        took = f"about {duration(expected.seconds)} ({expected.basis})"
+        table.add_row("time", f"{took}, {hours:.2g} CPU-hours")
+    Console().print(table)
+
+
+@app.command(
+    epilog="Example: regatta run sweeps/lr_schedules.yaml --set seeds=5 --set train.epochs=20"
+)
+def run(spec: SpecFile, results: Results = Path("results"), overrides: Set = None) -> None:
+    """Run a study, or go on where it stopped; add what is new in it; write the report."""
+    with _wrong_input():
+        study = _load(spec, overrides)
+        from orchestrator.api import run_study
+        from orchestrator.launch import LaunchError
+
+        try:
+            with _sigterm_interrupts():
+                result = run_study(study, results, command=_command())
+        except LaunchError as error:
+            _fail("\n".join(f"{spec}: {line}" for line in str(error).splitlines()))
+    counts = result.finish.statuses
+    _say(", ".join(f"{count} {status}" for status, count in sorted(counts.items())))
+    if result.tracking:
+        _say(result.tracking)
+    if result.report is not None:
+        _say(f"Report: {result.report}")
+    if result.finish.interrupted:
+        _say(f"Interrupted. Go on with: {_command()}")
+        raise typer.Exit(INTERRUPTED)
+    if counts.get("failed"):
+        _say(f"Some runs failed: see the report, or regatta status {result.finish.folder}")
+        raise typer.Exit(1)
+
+
+def _command() -> str:
+    return shlex.join(["regatta", *sys.argv[1:]])
+
+
+@contextmanager
+def _sigterm_interrupts() -> Iterator[None]:
+    """SIGTERM (Slurm, Kubernetes, a service manager) ends a study as Ctrl-C does."""
+
+    def interrupt(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    before: Callable[..., Any] | int | None = signal.signal(signal.SIGTERM, interrupt)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+@app.command(epilog="Example: regatta status results/lr-schedules")
+def status(folder: Folder) -> None:
+    """Show how far a study is."""
+    from rich.table import Table
+
+    with _wrong_input():
+        from orchestrator.store.database import Store
+
+        with Store.open(folder) as store:
+            meta, outcomes = store.meta(), store.outcomes()
+    table = Table.grid(padding=(0, 2))
+    table.add_row("study", str(meta.get("study", "")))
+    counts: dict[str, int] = {}
+    for outcome in outcomes:
+        counts[outcome.status] = counts.get(outcome.status, 0) + 1
+    table.add_row("runs", ", ".join(f"{n} {name}" for name, n in sorted(counts.items())))
+    objective = meta.get("objective", {})
+    metric, mode = objective.get("metric", ""), objective.get("mode", "min")
+    ended = [o for o in outcomes if o.status == "completed" and metric in o.final]
+    if ended:
+        best = (min if mode == "min" else max)(ended, key=lambda o: o.final[metric])
+        table.add_row("best", f"{metric} {best.final[metric]:.4g}, run {best.run_id}")
+    table.add_row("started", str(meta.get("started")))
+    table.add_row("finished", str(meta.get("finished") or "not yet"))
+    Console().print(table)
+    for outcome in [o for o in outcomes if o.status == "failed"][:10]:
+        _say(f"failed: {outcome.run_id}: {outcome.reason}")
+
+
+@app.command(epilog="Example: regatta report results/lr-schedules -o report.html")
+def report(
+    folder: Folder,
+    output: Annotated[
+        Path | None, typer.Option("-o", "--output", metavar="FILE", help="the HTML file")
+    ] = None,
+) -> None:
+    """Write a study's report: one HTML file that needs no network; also in mid-sweep."""
+    with _wrong_input():
+        from orchestrator.report import write_report
+
+        _say(f"Report: {write_report(folder, output)}")
+
+
+@app.command(epilog="Example: regatta export results/lr-schedules -o tables --format csv")
+def export(
+    folder: Folder,
+    output: Annotated[Path, typer.Option("-o", "--output", metavar="FOLDER")],
+    form: Annotated[
+        Literal["parquet", "csv"], typer.Option("--format", help="csv adds .csv files")
+    ] = "parquet",
+) -> None:
+    """Write runs and history as tables."""
+    with _wrong_input():
+        from orchestrator.api import export_results
+
+        for path in export_results(folder, output, form):
+            _say(str(path))
+
+
+@app.command(epilog="Example: regatta schema > regatta.schema.json")
+def schema() -> None:
+    """Print the JSON Schema of a study, for editors that complete and check YAML."""
+    from orchestrator.spec import json_schema
+
+    _say(json.dumps(json_schema(), indent=2))
+
+
+@app.command(epilog="Example: regatta init my_study.yaml")
+def init(
+    path: Annotated[Path, typer.Argument(metavar="FILE", help="the study to write")],
+) -> None:
+    """Write a commented study to start from."""
+    from orchestrator.spec import template
+
+    with _wrong_input():
+        if path.exists():
+            _fail(f"{path}: exists already; name a new file")
+        path.write_text(template())
+    _say(f"{path}: edit it, then `regatta validate {path}` and `regatta run {path}`")

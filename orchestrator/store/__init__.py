@@ -1,0 +1,7 @@
+"""The study's results on disk: one SQLite database, the truth that W&B and reports mirror."""
+
+from orchestrator.store.database import Outcome as Outcome
+from orchestrator.store.database import Store as Store
+from orchestrator.store.database import StoreError as StoreError
+from orchestrator.store.schema import FINISHED as FINISHED
+from orchestrator.store.schema import SCHEMA_VERSION as SCHEMA_VERSION

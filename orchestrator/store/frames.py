@@ -1,0 +1,80 @@
+"""The store's tables as data frames in the export schema, and as files."""
+
+from __future__ import annotations
+
+import json
+import os
+import sqlite3
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import pandas as pd
+
+from orchestrator.store.schema import HISTORY_KEYS, column
+
+
+def runs(db: sqlite3.Connection, study: str) -> pd.DataFrame:
+    """See ``Store.runs``."""
+    frame = pd.read_sql_query("SELECT * FROM runs WHERE planned ORDER BY number", db)
+    parsed = {name: frame.pop(name).map(json.loads) for name in ("config", "final", "best")}
+    frame = frame.drop(columns=["number", "planned"])
+    frame.insert(1, "study", study)
+    order = ["run_id", "study", "status", "reason", "seed", "pack_id", "lane", "steps"]
+    order += ["epochs", "examples", "wall_seconds", "error"]
+    parts = [
+        frame[order],
+        _spread([flatten(config) for config in parsed["config"]], "config."),
+        _spread(list(parsed["final"]), "final/"),
+        _spread(list(parsed["best"]), "best/"),
+    ]
+    return pd.concat(parts, axis=1)
+
+
+def history(db: sqlite3.Connection, metrics: Sequence[str]) -> pd.DataFrame:
+    """See ``Store.history``."""
+    columns = ", ".join(f'h."{column(key)}"' for key in (*HISTORY_KEYS, *metrics))
+    frame = pd.read_sql_query(
+        f"SELECT r.run_id, {columns} FROM history h"  # noqa: S608 - names are quoted
+        " JOIN runs r USING (number) WHERE r.planned ORDER BY h.number, h.level, h.step",
+        db,
+    )
+    return frame.astype(dict.fromkeys(metrics, np.float64))
+
+
+def export(
+    tables: Mapping[str, pd.DataFrame], folder: Path, form: Literal["parquet", "csv"]
+) -> list[Path]:
+    """Writes ``<name>.parquet`` (and ``.csv`` where asked) for each table; whole files only."""
+    folder.mkdir(parents=True, exist_ok=True)
+    written = []
+    for name, table in tables.items():
+        for ending in ("parquet",) if form == "parquet" else ("parquet", "csv"):
+            path = folder / f"{name}.{ending}"
+            part = path.with_suffix(".part")
+            if ending == "parquet":
+                table.to_parquet(part, index=False)
+            else:
+                table.to_csv(part, index=False)
+            os.replace(part, path)
+            written.append(path)
+    return written
+
+
+def flatten(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Nested mappings as dotted paths; lists become JSON text, so that a cell is a scalar."""
+    flat: dict[str, Any] = {}
+    for key, value in tree.items():
+        if isinstance(value, Mapping) and value:
+            flat |= flatten(value, f"{prefix}{key}.")
+        elif isinstance(value, list | dict):
+            flat[f"{prefix}{key}"] = json.dumps(value)
+        else:
+            flat[f"{prefix}{key}"] = value
+    return flat
+
+
+def _spread(rows: list[dict[str, Any]], prefix: str) -> pd.DataFrame:
+    frame = pd.DataFrame.from_records(rows) if any(rows) else pd.DataFrame(index=range(len(rows)))
+    return frame.add_prefix(prefix)

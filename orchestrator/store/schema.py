@@ -1,0 +1,33 @@
+"""Tables of the store, and the columns that every history has."""
+
+from __future__ import annotations
+
+SCHEMA_VERSION = 1
+FINISHED = ("completed", "stopped", "diverged", "failed")
+
+SCHEMA = """
+CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
+CREATE TABLE packs (
+    pack_id TEXT PRIMARY KEY, run_ids TEXT NOT NULL, settings TEXT NOT NULL,
+    status TEXT NOT NULL, attempts INTEGER NOT NULL DEFAULT 0
+) WITHOUT ROWID;
+CREATE TABLE runs (
+    number INTEGER PRIMARY KEY, run_id TEXT NOT NULL UNIQUE, seed INTEGER NOT NULL,
+    config TEXT NOT NULL, status TEXT NOT NULL DEFAULT 'pending', reason TEXT NOT NULL DEFAULT '',
+    pack_id TEXT, lane INTEGER, steps INTEGER NOT NULL DEFAULT 0, epochs REAL NOT NULL DEFAULT 0,
+    examples INTEGER NOT NULL DEFAULT 0, wall_seconds REAL NOT NULL DEFAULT 0,
+    error TEXT NOT NULL DEFAULT '', final TEXT NOT NULL DEFAULT '{}',
+    best TEXT NOT NULL DEFAULT '{}', planned INTEGER NOT NULL DEFAULT 1
+);
+CREATE TABLE history (
+    number INTEGER NOT NULL, level INTEGER NOT NULL, step INTEGER NOT NULL,
+    epoch REAL NOT NULL, examples INTEGER NOT NULL, seconds REAL NOT NULL,
+    PRIMARY KEY (number, level, step)
+) WITHOUT ROWID;
+"""
+HISTORY_KEYS = ("level", "step", "epoch", "examples", "seconds")
+
+
+def column(name: str) -> str:
+    """A metric's name as it stands between quotes in SQL."""
+    return name.replace('"', '""')

@@ -1,0 +1,53 @@
+"""A user's own modules, as the engine meets them: nothing in them knows of lanes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+
+class Convolutional(nn.Module):
+    """A 1-d convolution, batch norm, dropout and a residual connection."""
+
+    def __init__(self, inputs: int, outputs: int, dropout: float) -> None:
+        super().__init__()
+        self.convolution = nn.Conv1d(1, 4, 3, padding=1)
+        self.norm = nn.BatchNorm1d(4)
+        self.mix = nn.Conv1d(4, 4, 1)
+        self.drop = nn.Dropout(dropout)
+        self.head = nn.Linear(4 * inputs, outputs)
+
+    def forward(self, x: Tensor) -> Tensor:
+        hidden = torch.relu(self.norm(self.convolution(x.unsqueeze(1))))
+        hidden = hidden + self.mix(hidden)
+        return self.head(self.drop(hidden.flatten(1)))  # type: ignore[no-any-return]
+
+
+def convolutional(input_shape: Sequence[int], outputs: int, dropout: float = 0.0) -> nn.Module:
+    return Convolutional(input_shape[0], outputs, dropout)
+
+
+class Fragile(nn.Module):
+    """Raises once its first weight exceeds a bound: one bad run among good ones."""
+
+    def __init__(self, inputs: int, outputs: int) -> None:
+        super().__init__()
+        self.linear = nn.Linear(inputs, outputs)
+
+    def forward(self, x: Tensor) -> Tensor:
+        if x.shape[0] == 13 and not torch._C._functorch.is_batchedtensor(self.linear.weight):
+            if self.linear.weight.abs().max() > 50:
+                raise ValueError("weights exploded")
+        elif self.training:
+            raise RuntimeError("cannot be vmapped")
+        return self.linear(x)  # type: ignore[no-any-return]
+
+
+def fragile(input_shape: Sequence[int], outputs: int) -> nn.Module:
+    return Fragile(input_shape[0], outputs)
+
+
+def not_a_module() -> int:
+    return 3
