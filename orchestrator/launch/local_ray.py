@@ -34,6 +34,8 @@ def prepare_environment() -> None:
     if "RAY_ADDRESS" not in os.environ and "ray" not in sys.modules:
         os.environ.setdefault("RAY_AUTH_MODE", "token")
         os.environ.setdefault("RAY_AUTH_TOKEN", secrets.token_hex(32))
+        # Should the driver be killed, Ray's agents wait this long for it to come back.
+        os.environ.setdefault("RAY_gcs_rpc_server_reconnect_timeout_s", "5")
 
 
 @contextlib.contextmanager

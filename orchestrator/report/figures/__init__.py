@@ -1,0 +1,6 @@
+"""Every figure as a plain function: data frame → Altair chart. Colours come from the theme."""
+
+from orchestrator.report.figures.basin import draw_basin as draw_basin
+from orchestrator.report.figures.curves import draw_curves as draw_curves
+from orchestrator.report.figures.heat_map import draw_heat_map as draw_heat_map
+from orchestrator.report.figures.parts import Chart as Chart

@@ -1,0 +1,112 @@
+"""The report as one HTML file: sections rendered, charts and their library inside it."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import vl_convert
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
+
+from orchestrator.report.export import write_atomically, write_figures
+from orchestrator.report.results import Results, load_results
+from orchestrator.report.sections import SECTIONS
+from orchestrator.report.sections.model import Figure, Section
+from orchestrator.report.sections.setup import status_counts
+from orchestrator.report.theme import DARK, FONT, LIGHT, PAGE_CONFIG
+
+
+def write_report(folder: Path, output: Path | None = None, *, figures: bool = True) -> Path:
+    """Writes the report of the study in ``folder``, finished or not.
+
+    Args:
+        folder: the study's folder, which holds its store.
+        output: the HTML file; by default ``folder/report.html``.
+        figures: also write each figure as SVG, PNG and CSV into ``figures/`` beside it.
+
+    Returns:
+        The path of the HTML file.
+
+    Raises:
+        StoreError: there is no store, or it is damaged or of another version.
+    """
+    path = output or folder / "report.html"
+    results = load_results(folder)
+    sections = [section(results) for section in SECTIONS]
+    path.parent.mkdir(parents=True, exist_ok=True)
+    if figures:
+        drawn = [figure for section in sections for figure in section.figures]
+        write_figures(drawn, path.parent / "figures")
+    write_atomically(path, render(results, sections, exported=figures).encode())
+    return path
+
+
+def render(results: Results, sections: list[Section], *, exported: bool) -> str:
+    """The page as text.
+
+    Args:
+        exported: whether the figures stand as files in ``figures/`` beside the page, to be
+            linked.
+    """
+    # Autoescape is always on: labels, errors and specifications are other people's text.
+    environment = Environment(
+        loader=PackageLoader("orchestrator.report", "."),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters["anchor"] = _anchor
+    report = results.meta.get("report") or {}
+    study = str(results.meta.get("study") or "study")
+    return environment.get_template(
+        "page.html.jinja"
+    ).render(
+        title=report.get("title") or study,
+        study=study,
+        sections=sections,
+        statuses=status_counts(results.runs),
+        total=len(results.runs),
+        exported=exported,
+        style=Markup(_style()),  # noqa: S704 - our own file
+        vega=Markup(_vega()) if any(s.figures for s in sections) else "",  # noqa: S704 - a library
+        chart=_chart_json,
+        finished=str(results.meta.get("finished") or "")[:10],
+    )
+
+
+def _style() -> str:
+    """The style sheet with the theme's colours as variables."""
+    light, dark = (
+        "".join(f"--{name}:{colour};" for name, colour in colours.items())
+        for colours in (LIGHT, DARK)
+    )
+    sheet = Path(__file__).with_name("page.css").read_text(encoding="utf-8")
+    return (
+        f":root{{--font:{FONT};{light}}}\n"
+        f"@media screen and (prefers-color-scheme:dark){{:root{{{dark}}}}}\n{sheet}"
+    )
+
+
+def _vega() -> str:
+    """Vega, Vega-Lite and vega-embed as one script that cannot end the element it stands in."""
+    script: str = vl_convert.javascript_bundle("window.vegaEmbed = vegaEmbed;")
+    return re.sub(r"<(/script|!--|script)", r"\\x3c\1", script, flags=re.IGNORECASE)
+
+
+def _chart_json(figure: Figure) -> Markup:
+    """The chart's specification, as wide as the page, safe inside a script element."""
+    spec: dict[str, Any] = figure.spec(PAGE_CONFIG)
+    spec["width"] = "container"
+    spec["autosize"] = {"type": "fit-x", "contains": "padding"}
+    text = json.dumps(spec, allow_nan=False, separators=(",", ":"), ensure_ascii=False)
+    # "<" could begin an end tag or a comment; JSON reads the escape as the same character.
+    safe = text.replace("<", "\\u003c").replace("\u2028", "\\u2028").replace("\u2029", "\\u2029")
+    return Markup(safe)  # noqa: S704 - escaped above
+
+
+def _anchor(title: str) -> str:
+    return re.sub(r"[^a-z0-9]+", "-", title.lower()).strip("-")

@@ -1,0 +1,125 @@
+"""A store as tidy frames: what every section of a report reads."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from orchestrator.report.labels import Axis, configuration_labels, find_axes
+from orchestrator.report.statistics import Mode, ranking
+from orchestrator.store import Store
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Results:
+    """The results of one study, finished or not."""
+
+    meta: Mapping[str, Any]
+    """Facts of the study as launched; any of them may be missing."""
+    runs: pd.DataFrame
+    """The runs in the export schema, and: ``configuration`` (its label), ``objective`` (the
+    final value of completed runs, NaN for all others), and one column for each axis."""
+    history: pd.DataFrame
+    """Every evaluation, in the export schema."""
+    axes: tuple[Axis, ...]
+    seeds: tuple[int, ...]
+    metric: str
+    mode: Mode
+    top: int
+
+    @property
+    def x_axis(self) -> Axis | None:
+        """The axis of the basin: the learning rate, or else the first numeric one."""
+        numeric = [axis for axis in self.axes if axis.numeric]
+        rates = [axis for axis in numeric if axis.path == "optimizer.lr"]
+        return next(iter(rates + numeric), None)
+
+    @property
+    def group_axis(self) -> Axis | None:
+        """What the basin's curves are told apart by: the schedule, or else the first
+        categorical axis, or else the second numeric one."""
+        others = [axis for axis in self.axes if axis is not self.x_axis]
+        categorical = [axis for axis in others if not axis.numeric]
+        schedules = [axis for axis in categorical if axis.path == "schedule"]
+        return next(iter(schedules + categorical + others), None)
+
+    def ranked(self) -> pd.DataFrame:
+        """Complete configurations, best first: see :func:`statistics.ranking`."""
+        return ranking(self.runs, self.seeds, self.mode)
+
+
+def load_results(folder: Path) -> Results:
+    """Reads the store in ``folder``.
+
+    Raises:
+        StoreError: there is no store, or it is damaged or of another version.
+    """
+    with Store.open(folder) as store:
+        meta, runs, history = store.meta(), store.runs(), store.history()
+    objective = meta.get("objective") or {}
+    metric = objective.get("metric", "valid/loss")
+    return build_results(
+        meta, runs, history, metric=metric, mode="max" if objective.get("mode") == "max" else "min"
+    )
+
+
+def build_results(
+    meta: Mapping[str, Any], runs: pd.DataFrame, history: pd.DataFrame, *, metric: str, mode: Mode
+) -> Results:
+    """Results from frames in the export schema, wherever they come from."""
+    named = {str(column): str(column).removeprefix("config.") for column in runs.columns}
+    keys = [c for c in named if c.startswith("config.") and c != "config.seed"]
+    configs = runs[keys].rename(columns=named)
+    axes, values = find_axes(configs, meta.get("axes") or {})
+    final = runs.get(f"final/{metric}", pd.Series(np.nan, index=runs.index)).astype(float)
+    objective = final.where((runs["status"] == "completed") & np.isfinite(final))
+    added = {
+        "configuration": configuration_labels(axes, values),
+        "objective": objective,
+    }
+    report = meta.get("report") or {}
+    return Results(
+        meta=meta,
+        runs=pd.concat([runs, values, pd.DataFrame(added, index=runs.index)], axis=1),
+        history=history,
+        axes=tuple(axes),
+        seeds=tuple(sorted(set(meta.get("seeds") or runs["seed"].tolist()))),
+        metric=metric,
+        mode=mode,
+        top=int(report.get("top") or 5),
+    )
+
+
+def best_over_rest(results: Results, x: Axis, group: Axis | None) -> pd.DataFrame:
+    """The runs behind each point (x, group) of a figure, other axes at their best there.
+
+    Where axes beyond the two vary, each point stands for the configuration with the best
+    mean over seeds; where none is complete, for the first one.
+
+    Returns:
+        One row a run: ``x``, ``group`` (label), ``seed``, ``status``, ``value`` (NaN unless
+        completed), ``complete`` (whether every seed of the configuration has a value).
+    """
+    runs = results.runs
+    ranks = {label: rank for rank, label in enumerate(results.ranked().index)}
+    labels = runs[group.column].map(group.texts) if group else results.metric
+    frame = pd.DataFrame(
+        {
+            "x": runs[x.column],
+            "group": labels,
+            "seed": runs["seed"],
+            "status": runs["status"],
+            "value": runs["objective"],
+            "complete": runs["configuration"].isin(list(ranks)),
+            "configuration": runs["configuration"],
+            "rank": runs["configuration"].map(ranks).fillna(len(ranks)),
+        }
+    )
+    first = frame.sort_values("rank", kind="stable").drop_duplicates(["x", "group"])
+    chosen = frame[frame["configuration"].isin(first["configuration"])]
+    return chosen.drop(columns=["configuration", "rank"]).reset_index(drop=True)

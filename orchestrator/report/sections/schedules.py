@@ -1,0 +1,77 @@
+"""The learning rate over training, as each schedule set it."""
+
+from __future__ import annotations
+
+import pandas as pd
+
+from orchestrator.report.figures import draw_curves
+from orchestrator.report.results import Results
+from orchestrator.report.sections.curves import MOST_POINTS, last_level, time_column
+from orchestrator.report.sections.model import Figure, Section
+from orchestrator.report.statistics import thinned
+from orchestrator.report.text import listed
+
+TITLE = "The schedules"
+
+
+def schedules_section(results: Results) -> Section:
+    lead = "The learning rate over training as a share of its peak, one run for each schedule."
+    if "lr" not in results.history or results.history["lr"].isna().all():
+        why = "Not applicable: no run has recorded its learning rate."
+        return Section(title=TITLE, lead=lead, finding=why)
+    clock = time_column(results.history)
+    data, order = schedule_data(results, clock)
+    chart = draw_curves(
+        data,
+        x_title=f"{clock}s",
+        y_title="learning rate / peak",
+        group_title="schedule",
+        order=order,
+        log_y=False,
+        height=240,
+    )
+    caption = "Learning rate over training, as a share of its peak, as recorded at evaluations."
+    columns = {"x": clock, "group": "schedule", "value": "lr_over_peak"}
+    figure = Figure(name="schedules", chart=chart, caption=caption, data=data, columns=columns)
+    means = data.groupby("group", sort=False)["value"].mean()
+    parts = [f"{group} {means[group]:.2f}" for group in order]
+    return Section(
+        title=TITLE,
+        lead=lead,
+        finding=f"Mean share of the peak over all evaluations: {listed(parts, 12)}.",
+        figures=[figure],
+    )
+
+
+def schedule_data(results: Results, clock: str) -> tuple[pd.DataFrame, list[str]]:
+    """One row a point: group, x, value (lr / peak); and the schedules in the study's order.
+
+    Of each schedule, the run with the longest history is taken (completed ones first). The
+    peak is ``config.optimizer.lr``, or the highest rate recorded where that is not known.
+    """
+    runs, history = results.runs, last_level(results.history.dropna(subset=["lr"]))
+    axis = next((axis for axis in results.axes if axis.path.split(".")[0] == "schedule"), None)
+    rows = history.groupby("run_id").size()
+    candidates = runs.assign(
+        schedule=runs[axis.column].map(axis.texts) if axis else _only_name(runs),
+        rows=runs["run_id"].map(rows).fillna(0),
+        done=runs["status"] == "completed",
+    )
+    candidates = candidates[candidates["rows"] > 0]
+    chosen = candidates.sort_values(["done", "rows"], ascending=False, kind="stable")
+    chosen = chosen.drop_duplicates("schedule")
+    parts = []
+    for _, run in chosen.iterrows():
+        own = history[history["run_id"] == run["run_id"]]
+        own = own.iloc[thinned(len(own), MOST_POINTS)]
+        peak = float(run.get("config.optimizer.lr") or own["lr"].max() or 1.0)
+        value = own["lr"] / peak
+        parts.append(pd.DataFrame({"group": run["schedule"], "x": own[clock], "value": value}))
+    data = pd.concat(parts, ignore_index=True)
+    present = list(dict.fromkeys(data["group"]))
+    order = [text for text in axis.texts.values() if text in present] if axis else present
+    return data, order
+
+
+def _only_name(runs: pd.DataFrame) -> pd.Series | str:
+    return runs.get("config.schedule.name", "schedule")

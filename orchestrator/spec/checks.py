@@ -1,0 +1,65 @@
+"""What must agree between sections of one run, where it is known without the data."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from trainables.configs import Train
+from trainables.configs.base import Epochs, Steps
+from trainables.configs.data import Split
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Finding:
+    """What is wrong between two sections."""
+
+    path: tuple[str, ...]
+    message: str
+    related: tuple[str, ...] = ()
+    """The path in the other section that it depends on."""
+    kind: Literal["value", "whole"] = "value"
+
+
+def _warmup_within_training(schedule: Any, train: Train) -> Finding | None:
+    warmup = schedule.warmup
+    if isinstance(warmup, Steps) and train.steps is not None and warmup.steps >= train.steps:
+        message = f"must be shorter than training ({train.steps} steps), got {warmup.steps} steps"
+        return Finding(path=("schedule", "warmup"), message=message, related=("train", "steps"))
+    if isinstance(warmup, Epochs) and train.epochs is not None and warmup.epochs >= train.epochs:
+        message = (
+            f"must be shorter than training ({train.epochs:g} epochs), got {warmup.epochs:g} epochs"
+        )
+        return Finding(path=("schedule", "warmup"), message=message, related=("train", "epochs"))
+    return None
+
+
+def _room_for_training(data: Any, _: Train) -> Finding | None:
+    if isinstance(data, Split) and data.valid + data.test >= 1:
+        message = f"valid and test together must be below 1, got {data.valid:g} + {data.test:g}"
+        return Finding(path=("data",), message=message, kind="whole")
+    return None
+
+
+def _target_is_measured(data: Any, train: Train) -> Finding | None:
+    if train.target is None or (why := unmeasured(train.target.metric, data)) is None:
+        return None
+    split = train.target.metric.split("/")[0]
+    return Finding(path=("train", "target", "metric"), message=why, related=("data", split))
+
+
+def unmeasured(metric: str, data: Any) -> str | None:
+    """Why no run measures ``metric``, where it does not."""
+    split = metric.split("/")[0]
+    if getattr(data, split, None) == 0:
+        return f"{metric} is never measured, as data.{split} is 0; it must be above 0"
+    return None
+
+
+CHECKS: tuple[tuple[str, str, Callable[[Any, Any], Finding | None]], ...] = (
+    ("schedule", "train", _warmup_within_training),
+    ("data", "train", _room_for_training),
+    ("data", "train", _target_is_measured),
+)
+"""Two sections and what looks at both."""

@@ -1,0 +1,177 @@
+"""A study file → a validated study."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from orchestrator.spec.axes import MAX_RUNS, Axis, parse_axes
+from orchestrator.spec.checks import unmeasured
+from orchestrator.spec.combinations import Configs, assembled, cross_checked, validated
+from orchestrator.spec.errors import Problem, SpecError, listed, shown, suggestion
+from orchestrator.spec.overrides import overridden, with_default
+from orchestrator.spec.sections import CLASSES, NOT_YET, SWEPT, checked
+from orchestrator.spec.seeds import parse_seeds
+from orchestrator.spec.study import Study
+from orchestrator.spec.tree import Node, find, plain
+from orchestrator.spec.varied import Varied
+from orchestrator.spec.yaml_source import read_file
+from trainables.configs import HIGHER_IS_BETTER
+
+STUDY_NAME = r"[A-Za-z0-9_-][A-Za-z0-9._-]{0,99}"
+FIXED = tuple(name for name in CLASSES if name not in SWEPT)
+"""The sections that are the same for all runs."""
+KEYS = ("study", *SWEPT, "seeds", "sweep", *FIXED)
+
+
+def load_study(path: Path | str, overrides: Sequence[str] = ()) -> Study:
+    """Reads and validates a study; ``overrides`` are ``path=value`` and win over the file.
+
+    Every configuration of the sweep is validated; no data is read, no user code imported.
+
+    Raises:
+        SpecError: with every problem that could be told apart, each with its place.
+    """
+    text, root = read_file(path)
+    root = overridden(_mapping(root), overrides)
+    axes, axis_problems = parse_axes(_child(root, "sweep"))
+    seeds, seed_problems = parse_seeds(_child(root, "seeds"))
+    fixed, fixed_problems = _fixed(root)
+    problems = [*_top_level(root), *axis_problems, *seed_problems, *fixed_problems]
+    if too_many := _too_many(root, axes, len(seeds)):
+        raise SpecError([*problems, too_many])
+    sections = _sections(root, axes)
+    missing = _missing(root, axes)
+    unclear = _broken(root, axes) | {problem.path for problem in missing}
+    configs, section_problems = _validated(sections, unclear)
+    problems += missing + section_problems
+    if not problems:
+        problems = cross_checked(sections, configs) or _objective(root, fixed, configs)
+    if problems:
+        raise SpecError(problems)
+    return Study(
+        name=plain(find(root, ["study"])),
+        path=Path(path),
+        text=text,
+        overrides=tuple(overrides),
+        axes={axis.name: tuple(plain(value) for value in axis.values) for axis in axes},
+        seeds=seeds,
+        configurations=tuple(assembled(axes, configs)),
+        **fixed,
+    )
+
+
+def _mapping(root: Node) -> Node:
+    if not isinstance(root.content, dict):
+        message = f"a study must be a mapping, such as study: my-study, got {shown(plain(root))}"
+        raise SpecError([Problem(root.place, "", message)])
+    return root
+
+
+def _child(root: Node, key: str) -> Node | None:
+    assert isinstance(root.content, dict)
+    return root.content.get(key)
+
+
+def _top_level(root: Node) -> list[Problem]:
+    """Unknown keys and the study's name."""
+    assert isinstance(root.content, dict)
+    problems = []
+    for key, node in root.content.items():
+        if key in KEYS:
+            continue
+        wrong = "not available in this version" if key in NOT_YET else "unknown key"
+        message = f"{wrong}; a study takes {listed(KEYS, last='and')}{suggestion(key, KEYS)}"
+        problems.append(Problem(node.key or node.place, key, message))
+    allowed = "text of letters, digits, '.', '_' and '-', at most 100, not starting with '.'"
+    node = root.content.get("study", Node(None, root.place))
+    if "study" not in root.content:
+        problems.append(Problem(root.place, "study", f"is required: the study's name, {allowed}"))
+    elif not isinstance(node.content, str) or not re.fullmatch(STUDY_NAME, node.content):
+        got = shown(plain(node))
+        hint = f"; write '{got}'" if isinstance(node.content, int | float) else ""
+        problems.append(Problem(node.place, "study", f"must be {allowed}, got {got}{hint}"))
+    return problems
+
+
+def _fixed(root: Node) -> tuple[dict[str, Any], list[Problem]]:
+    """The sections that are the same for all runs."""
+    configs: dict[str, Any] = {}
+    problems: list[Problem] = []
+    for name in FIXED:
+        node = _child(root, name) or Node({}, root.place)
+        value = plain(node)
+        if name == "objective" and isinstance(value, dict) and "mode" not in value:
+            best = "max" if value.get("metric") in list(HIGHER_IS_BETTER) else "min"
+            value |= {"mode": best}
+        result = checked(name, value)
+        if isinstance(result, list):
+            problems += [Varied(name, node, []).located((), fault) for fault in result]
+        else:
+            configs[name] = result
+    return configs, problems
+
+
+def _too_many(root: Node, axes: list[Axis], seeds: int) -> Problem | None:
+    runs = math.prod(len(axis.values) for axis in axes) * seeds
+    if runs <= MAX_RUNS:
+        return None
+    node = _child(root, "sweep") or find(root, ["seeds"])
+    message = f"{runs:,} runs ({_factors(axes, seeds)}); at most {MAX_RUNS:,} are allowed"
+    return Problem(node.key or node.place, "sweep", message)
+
+
+def _factors(axes: list[Axis], seeds: int) -> str:
+    factors = [f"{axis.name} {len(axis.values)}" for axis in axes]
+    return " × ".join([*factors, f"seeds {seeds}"])
+
+
+def _broken(root: Node, axes: list[Axis]) -> set[str]:
+    """The sections that an axis was meant to reach, had it been right."""
+    sweep = _child(root, "sweep")
+    names = sweep.content if sweep and isinstance(sweep.content, dict) else {}
+    right = {axis.name for axis in axes}
+    return {name.split(".")[0] for name in names if name not in right}
+
+
+def _missing(root: Node, axes: list[Axis]) -> list[Problem]:
+    """The sections that have no default, are not written and are not swept either."""
+    examples = {"optimizer": "{name: sgd, lr: 0.1}", "train": "{epochs: 10}"}
+    swept = {axis.path[0] for axis in axes} | _broken(root, axes)
+    return [
+        Problem(root.place, name, f"is required: a mapping, such as {example}")
+        for name, example in examples.items()
+        if name not in swept and _child(root, name) is None
+    ]
+
+
+def _sections(root: Node, axes: list[Axis]) -> dict[str, Varied]:
+    sections = {}
+    for name in SWEPT:
+        base = _child(with_default(root, name, root.place), name)
+        reaching = [axis for axis in axes if axis.path[0] == name]
+        sections[name] = Varied(name, base or Node({}, root.place), reaching)
+    return sections
+
+
+def _validated(
+    sections: dict[str, Varied], unclear: set[str]
+) -> tuple[dict[str, Configs], list[Problem]]:
+    configs: dict[str, Configs] = {}
+    problems: list[Problem] = []
+    for name, section in sections.items():
+        if name not in unclear:
+            configs[name], found = validated(section)
+            problems += found
+    return configs, problems
+
+
+def _objective(root: Node, fixed: dict[str, Any], configs: dict[str, Configs]) -> list[Problem]:
+    """The metric that ranks the runs must be measured in all of them."""
+    place = find(root, ["objective", "metric"]).place
+    metric = fixed["objective"].metric
+    reasons = {unmeasured(metric, data) for data in configs["data"].values()} - {None}
+    return [Problem(place, "objective.metric", str(reason)) for reason in sorted(map(str, reasons))]

@@ -1,0 +1,126 @@
+"""The study file as JSON Schema, for editors: made from the same types that validate it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pydantic
+import pydantic.json_schema
+
+from orchestrator.spec.axes import GRIDS, MAX_RUNS
+from orchestrator.spec.load import FIXED, STUDY_NAME
+from orchestrator.spec.sections import CLASSES, SWEPT, TABLES, USER, USER_NAME
+from trainables.configs import to_plain
+
+DIALECT = "https://json-schema.org/draft/2020-12/schema"
+_REQUIRED_UNLESS_SWEPT = ("optimizer", "train")
+
+
+def json_schema() -> dict[str, Any]:
+    """The schema (draft 2020-12) of a study.
+
+    More lenient than ``load_study``: an axis may supply what a section leaves out, and what
+    depends on several values together is not expressed. Stricter in one thing: a section's
+    ``name`` is written in the section, even where an axis ``<section>.name`` sets it.
+    """
+    sections, definitions = _sections()
+    return {
+        "$schema": DIALECT,
+        "title": "Regatta study",
+        "type": "object",
+        "additionalProperties": False,
+        "required": ["study"],
+        "allOf": [
+            {"anyOf": [{"required": [name]}, {"required": ["sweep"]}]}
+            for name in _REQUIRED_UNLESS_SWEPT
+        ],
+        "properties": {
+            "study": {
+                "description": "The study's name; its results stand in a folder of that name.",
+                "type": "string",
+                "pattern": f"^{STUDY_NAME}$",
+            },
+            **sections,
+            "seeds": _seeds(),
+            "sweep": _sweep(),
+        },
+        "$defs": definitions,
+    }
+
+
+def _sections() -> tuple[dict[str, Any], dict[str, Any]]:
+    """Each section's schema, and the definitions that they refer to."""
+    classes = {("section", name): cls for name, cls in CLASSES.items()}
+    for section, table in TABLES.items():
+        classes |= {(section, name): cls for name, cls in table.items()}
+    classes |= {(section, "module:callable"): cls for section, cls in USER.items()}
+    references, rest = pydantic.TypeAdapter.json_schemas(
+        [((*key,), "validation", pydantic.TypeAdapter(cls)) for key, cls in classes.items()],
+        schema_generator=_Generator,
+    )
+    definitions: dict[str, Any] = rest["$defs"]
+    for section, name in classes:
+        definition = definitions[references[(section, name), "validation"]["$ref"].split("/")[-1]]
+        definition.pop("required", None)  # an axis may supply it
+        if section in TABLES:
+            definition["required"] = ["name"]
+        if name == "module:callable":
+            definition["properties"]["name"]["pattern"] = f"^{USER_NAME}$"
+    schemas = {name: references[("section", name), "validation"] for name in CLASSES}
+    for section in TABLES:
+        members = [references[key, "validation"] for key in classes if key[0] == section]
+        schemas[section] = {"oneOf": members}
+    return {name: schemas[name] for name in (*SWEPT, *FIXED)}, definitions
+
+
+class _Generator(pydantic.json_schema.GenerateJsonSchema):
+    """Pydantic's, except that defaults are written by our own ``to_plain``."""
+
+    def encode_default(self, dft: Any) -> Any:
+        return to_plain(dft)
+
+
+def _seeds() -> dict[str, Any]:
+    seed = {"type": "integer", "minimum": 0}
+    return {
+        "description": "How many seeds (0 … n − 1), or which.",
+        "oneOf": [
+            {"type": "integer", "minimum": 1, "maximum": MAX_RUNS},
+            {"type": "array", "items": seed, "minItems": 1, "uniqueItems": True},
+        ],
+        "default": 1,
+    }
+
+
+def _sweep() -> dict[str, Any]:
+    whole = {name: _axis({"$ref": f"#/properties/{name}"}) for name in SWEPT}
+    return {
+        "description": "Axes by dotted path; every combination of their values is run.",
+        "type": "object",
+        "properties": whole,
+        "patternProperties": {rf"^({'|'.join(SWEPT)})(\.[^.]+)+$": _axis({})},
+        "additionalProperties": False,
+    }
+
+
+def _axis(item: dict[str, Any]) -> dict[str, Any]:
+    values = {"type": "array", "items": item, "minItems": 1, "uniqueItems": True}
+    return {"oneOf": [values, _mapping({"values": values}), *(_grid(scale) for scale in GRIDS)]}
+
+
+def _grid(scale: str) -> dict[str, Any]:
+    end: dict[str, Any] = {"type": "number"}
+    if scale == "log":
+        end["exclusiveMinimum"] = 0
+    ends = {"type": "array", "items": end, "minItems": 2, "maxItems": 2}
+    points = {"type": "integer", "minimum": 1, "maximum": MAX_RUNS}
+    return _mapping({scale: ends, "points": points})
+
+
+def _mapping(properties: dict[str, Any]) -> dict[str, Any]:
+    return {
+        "type": "object",
+        "properties": properties,
+        "required": [*properties],
+        "additionalProperties": False,
+    }

@@ -1,0 +1,126 @@
+"""Run ids and defaults, pinned: a change here renames or changes runs that exist."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from orchestrator.spec import Execution, Objective, Report, Resources, Tracking
+from trainables.configs import Digits, Mlp, RunConfig, Train, run_id, to_plain
+from trainables.configs.base import Config, Epochs, Steps
+from trainables.configs.data import UserData
+from trainables.configs.models import UserModel
+from trainables.configs.optimizers import Adam, AdamW, Sgd
+from trainables.configs.schedules import (
+    Constant,
+    Cosine,
+    Cyclic,
+    Exponential,
+    Linear,
+    MultiStep,
+    OneCycle,
+    Polynomial,
+    Sgdr,
+    Step,
+)
+
+SPLIT = {"valid": 0.15, "test": 0.2, "split_seed": 0}
+ADAM = {"lr": 0.001, "beta1": 0.9, "beta2": 0.999, "eps": 1e-8, "weight_decay": 0.0}
+DEFAULTS: list[tuple[Config, dict[str, Any]]] = [
+    (Digits(), {"name": "digits", **SPLIT}),
+    (UserData(name="a:b"), {"name": "a:b", "args": {}, **SPLIT}),
+    (
+        Mlp(),
+        {
+            "name": "mlp",
+            "hidden": [64, 32],
+            "activation": "relu",
+            "norm": "none",
+            "init": "torch",
+            "skip": False,
+            "bias": True,
+        },
+    ),
+    (UserModel(name="a:b"), {"name": "a:b", "args": {}}),
+    (
+        Sgd(lr=0.7),
+        {"name": "sgd", "lr": 0.7, "momentum": 0.0, "nesterov": False, "weight_decay": 0.0},
+    ),
+    (Adam(), {"name": "adam", **ADAM}),
+    (AdamW(), {"name": "adamw", **ADAM, "weight_decay": 0.01}),
+    (Constant(), {"name": "constant", "warmup": 0.0}),
+    (Step(), {"name": "step", "warmup": 0.0, "every": 0.3, "gamma": 0.1}),
+    (
+        MultiStep(),
+        {"name": "multistep", "warmup": 0.0, "milestones": [0.5, 0.75], "gamma": 0.1},
+    ),
+    (Exponential(), {"name": "exponential", "warmup": 0.0, "final": 0.01}),
+    (Linear(), {"name": "linear", "warmup": 0.0, "final": 0.0}),
+    (Polynomial(), {"name": "polynomial", "warmup": 0.0, "power": 2.0}),
+    (Cosine(), {"name": "cosine", "warmup": 0.0, "final": 0.0}),
+    (Sgdr(), {"name": "sgdr", "warmup": 0.0, "period": 0.15, "multiplier": 2, "final": 0.0}),
+    (
+        Cyclic(),
+        {"name": "cyclic", "warmup": 0.0, "period": 0.2, "low": 0.1, "mode": "triangular"},
+    ),
+    (
+        OneCycle(),
+        {"name": "one_cycle", "warmup": 0.3, "start": 0.04, "final": 4e-6, "anneal": "cosine"},
+    ),
+    (
+        Train(steps=7),
+        {
+            "epochs": None,
+            "steps": 7,
+            "batch_size": 64,
+            "evaluate_every": {"epochs": 1.0},
+            "loss": "cross_entropy",
+            "target": None,
+            "diverged_above": 1e6,
+            "precision": "float32",
+        },
+    ),
+    (Objective(), {"metric": "valid/loss", "mode": "min"}),
+    (Execution(), {"strategy": "auto", "lanes": None, "checkpoint_every": None}),
+    (Resources(), {"cpus": 1.0, "gpus": 0.0, "max_concurrent": None}),
+    (Tracking(), {"wandb": "auto", "project": "regatta", "entity": None, "detail": "all"}),
+    (Report(), {"title": None, "top": 5}),
+]
+
+
+@pytest.mark.parametrize(("config", "plain"), DEFAULTS, ids=lambda value: type(value).__name__)
+def test_defaults(config: Config, plain: dict[str, Any]) -> None:
+    assert to_plain(config) == plain
+
+
+def run(**changes: Any) -> RunConfig:
+    parts: dict[str, Any] = {
+        "data": Digits(),
+        "model": Mlp(),
+        "optimizer": Sgd(lr=0.1),
+        "train": Train(epochs=30.0),
+        **changes,
+    }
+    return RunConfig(**parts)
+
+
+RUN_IDS: dict[str, RunConfig] = {
+    "eb47ee0c0e1254bc": run(),
+    "2f322f1fdfd80d21": run(seed=1),
+    "3d1aaf30428b07f3": run(schedule=Cosine(warmup=0.05)),
+    "aac46be9b624e02d": run(schedule=MultiStep(milestones=(Steps(steps=5), Epochs(epochs=2.0)))),
+    "82976324ae313c57": run(optimizer=AdamW(lr=0.003), train=Train(steps=1000, batch_size=128)),
+    "6a3628c42b777de7": run(
+        model=UserModel(name="a.b:c", args={"width": 3, "deep": [1, {"x": None}]})
+    ),
+}
+
+
+@pytest.mark.parametrize(("expected", "config"), RUN_IDS.items())
+def test_run_ids(expected: str, config: RunConfig) -> None:
+    assert run_id(config) == expected
+
+
+def test_a_field_at_its_default_does_not_count() -> None:
+    assert run_id(run(schedule=Constant(warmup=0.0), seed=0)) == run_id(run())

@@ -1,0 +1,96 @@
+"""The JSON Schema of a study, judged by an independent validator."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import pytest
+
+from orchestrator.spec import json_schema, template
+from orchestrator.spec.errors import Place
+from orchestrator.spec.tree import plain
+from orchestrator.spec.yaml_source import read
+
+ROOT = Path(__file__).parents[2]
+STUDIES = sorted((ROOT / "sweeps").glob("*.yaml"))
+BASE = "study: s\noptimizer: {name: sgd, lr: 0.1}\ntrain: {epochs: 3}\n"
+
+
+@pytest.fixture(scope="module")
+def validator() -> jsonschema.Draft202012Validator:
+    schema = json_schema()
+    jsonschema.Draft202012Validator.check_schema(schema)
+    return jsonschema.Draft202012Validator(schema)
+
+
+def parsed(text: str) -> Any:
+    return plain(read(text, Place("s.yaml", 1, 1)))
+
+
+@pytest.mark.parametrize("path", STUDIES, ids=lambda path: path.stem)
+def test_the_sweeps_are_valid(path: Path, validator: jsonschema.Draft202012Validator) -> None:
+    validator.validate(parsed(path.read_text(encoding="utf-8")))
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        "",
+        "seeds: [1, 2]\n",
+        "model: {name: 'a.b:c', args: {x: 1}}\n",
+        "schedule: {name: step, every: {steps: 3}, warmup: {epochs: 0.5}}\n",
+        "sweep: {optimizer: [{name: adam}], optimizer.lr: {log: [0.1, 1], points: 3}}\n",
+        "sweep: {schedule.warmup: {values: [0.1, {steps: 5}]}}\n",
+    ],
+)
+def test_good_studies_are_valid(more: str, validator: jsonschema.Draft202012Validator) -> None:
+    validator.validate(parsed(BASE + more))
+
+
+def test_the_template_is_valid(validator: jsonschema.Draft202012Validator) -> None:
+    validator.validate(parsed(template()))
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        BASE[9:],
+        "study: s\ntrain: {epochs: 3}\n",
+        "study: .s\n" + BASE[9:],
+        BASE + "optimiser: {}\n",
+        BASE + "schedule: {name: cosin}\n",
+        BASE + "schedule: {name: cosine, gamma: 2}\n",
+        BASE + "schedule: {name: cosine, warmup: 2}\n",
+        BASE + "schedule: {warmup: 0.2}\n",
+        BASE + "model: {skip: true}\n",
+        BASE + "model: {name: mlp, hidden: [0]}\n",
+        BASE + "model: {name: 'a b:c'}\n",
+        BASE + "seeds: 0\n",
+        BASE + "sweep: {lr: [1]}\n",
+        BASE + "sweep: {optimizer.lr: []}\n",
+        BASE + "sweep: {optimizer.lr: {log: [0, 1], points: 3}}\n",
+        BASE + "sweep: {schedule: [{name: cosin}]}\n",
+        BASE + "objective: {metric: loss}\n",
+        BASE.replace("lr: 0.1", "lr: 0"),
+        BASE.replace("sgd", "adam, momentum: 0.9"),
+    ],
+)
+def test_malformed_studies_are_not(text: str, validator: jsonschema.Draft202012Validator) -> None:
+    assert list(validator.iter_errors(parsed(text)))
+
+
+def test_descriptions_come_from_the_docstrings() -> None:
+    definitions = json_schema()["$defs"]
+    size = definitions["Train"]["properties"]["batch_size"]
+    assert size["description"].startswith("Examples in one step")
+    assert size["minimum"] == 1
+    assert definitions["Execution"]["properties"]["lanes"]["description"].startswith("At most")
+    assert definitions["Train"]["properties"]["evaluate_every"]["default"] == {"epochs": 1.0}
+    assert definitions["Sgd"]["description"].startswith("Stochastic gradient descent")
+
+
+def test_it_is_json() -> None:
+    assert json.loads(json.dumps(json_schema())) == json_schema()
