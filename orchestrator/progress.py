@@ -40,7 +40,7 @@ class Tally:
             work: run_id → its whole training in any one unit, for the time left.
             outcomes: how the runs stand in the store.
         """
-        self._objective = objective
+        self.objective = objective
         self._work = work
         self._status = {outcome.run_id: outcome.status for outcome in outcomes}
         self._steps = {outcome.run_id: outcome.steps for outcome in outcomes}
@@ -64,10 +64,10 @@ class Tally:
             self._consider(outcome)
 
     def _consider(self, outcome: Outcome) -> None:
-        value = outcome.final.get(self._objective.metric)
+        value = outcome.final.get(self.objective.metric)
         if value is None or value != value or outcome.status in ("diverged", "failed"):
             return
-        sign = 1 if self._objective.mode == "max" else -1
+        sign = 1 if self.objective.mode == "max" else -1
         if self.best is None or sign * value > sign * self.best[0]:
             self.best = (value, outcome.run_id)
 
@@ -139,7 +139,7 @@ def display(tally: Tally, title: str) -> Iterator[None]:
     console = Console()
     if console.is_terminal:
         with Live(
-            get_renderable=lambda: _panel(tally, title), console=console, refresh_per_second=4
+            get_renderable=lambda: panel(tally, title), console=console, refresh_per_second=4
         ):
             yield
         return
@@ -159,7 +159,8 @@ def display(tally: Tally, title: str) -> Iterator[None]:
         print(f"{title}: {line(tally)}", flush=True)  # noqa: T201 - see above
 
 
-def _panel(tally: Tally, title: str) -> Group:
+def panel(tally: Tally, title: str) -> Group:
+    """Progress as a few lines for a terminal."""
     counts = tally.counts
     head = Text.assemble((title, "bold"), f"  {duration(tally.seconds)}")
     left = tally.seconds_left
@@ -173,6 +174,6 @@ def _panel(tally: Tally, title: str) -> Group:
     pace = f"{tally.steps_per_second:,.0f} steps/s  {tally.runs_per_second:.1f} runs/s"
     grid.add_row("pace", pace if tally.steps_per_second else Text("starting workers", "dim"))
     if tally.best is not None:
-        metric = f"{tally._objective.metric} {tally.best[0]:.4g}"
+        metric = f"{tally.objective.metric} {tally.best[0]:.4g}"
         grid.add_row("best", Text.assemble(metric, (f"  run {tally.best[1]}", "dim")))
     return Group(head, ProgressBar(total=1.0, completed=tally.share_done, width=60), grid)

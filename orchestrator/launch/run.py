@@ -77,7 +77,7 @@ def train(study: Study, store: Store) -> Finish:
     store.set_meta(
         finished=None if interrupted else _now(),
         wall_seconds=store.meta().get("wall_seconds", 0.0) + tally.seconds,
-        strategies=[pack | pack["settings"] for pack in store.packs()],
+        strategies=_strategies(store),
     )
     statuses = Counter(store.statuses().values())
     return Finish(store.folder, dict(statuses), interrupted, tally.seconds)
@@ -248,6 +248,22 @@ def _describe(store: Store, study: Study, command: str) -> None:
         versions=versions(),
         git=git_state(study.path.resolve().parent),
     )
+
+
+def _strategies(store: Store) -> list[dict[str, Any]]:
+    """How each pack was trained, and how fast, for the report."""
+    return [
+        {
+            "pack_id": pack["pack_id"],
+            "lanes": choice["lanes"],
+            "strategy": choice["strategy"],
+            "width": choice["width"],
+            "reason": choice["reason"],
+            "steps_per_second": 1 / seconds if (seconds := choice["seconds_per_step"]) else None,
+        }
+        for pack in store.packs()
+        for choice in pack["settings"].get("choices", [])
+    ]
 
 
 def _now() -> str:

@@ -99,6 +99,7 @@ class Store:
             yield
         except BaseException:
             self._db.execute("ROLLBACK")
+            self.metrics = self._metric_columns()
             raise
         self._db.execute("COMMIT")
 
@@ -258,7 +259,7 @@ class Store:
         """Every evaluation of every planned run, in the export schema."""
         from orchestrator.store import frames
 
-        return frames.history(self._db, self.metrics)
+        return frames.history(self._db, self._metric_columns())
 
 
 def _checked(connection: sqlite3.Connection, folder: Path) -> sqlite3.Connection:
