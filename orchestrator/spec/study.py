@@ -35,7 +35,8 @@ class Resources(Config):
     """What one pack takes of the cluster."""
 
     cpus: Annotated[float, Bound(gt=0)] = 1.0
-    gpus: Annotated[float, Bound(ge=0)] = 0.0
+    gpus: Annotated[float, Bound(ge=0)] | None = None
+    """By default one where the cluster has any; a fraction lets packs share one."""
     max_concurrent: Count | None = None
     """At most this many packs at a time."""
 

@@ -49,8 +49,7 @@ class Store:
     def __init__(self, folder: Path, connection: sqlite3.Connection) -> None:
         self.folder = folder
         self._db = connection
-        self.metrics = self._metric_columns()
-        """Names of the metrics in the history."""
+        self._metrics = self._metric_columns()
 
     @classmethod
     def create(cls, folder: Path) -> Self:
@@ -99,7 +98,7 @@ class Store:
             yield
         except BaseException:
             self._db.execute("ROLLBACK")
-            self.metrics = self._metric_columns()
+            self._metrics = self._metric_columns()
             raise
         self._db.execute("COMMIT")
 
@@ -229,9 +228,9 @@ class Store:
             return
         metrics = [key for key in rows[0] if key not in HISTORY_KEYS and key != "run_id"]
         for name in metrics:
-            if name not in self.metrics:
+            if name not in self._metrics:
                 self._db.execute(f'ALTER TABLE history ADD COLUMN "{column(name)}" REAL')
-                self.metrics.append(name)
+                self._metrics.append(name)
         keys = [*HISTORY_KEYS, *metrics]
         columns = ", ".join(f'"{column(key)}"' for key in keys)
         marks = ", ".join("?" * len(keys))

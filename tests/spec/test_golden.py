@@ -83,7 +83,7 @@ DEFAULTS: list[tuple[Config, dict[str, Any]]] = [
     ),
     (Objective(), {"metric": "valid/loss", "mode": "min"}),
     (Execution(), {"strategy": "auto", "lanes": None, "checkpoint_every": None}),
-    (Resources(), {"cpus": 1.0, "gpus": 0.0, "max_concurrent": None}),
+    (Resources(), {"cpus": 1.0, "gpus": None, "max_concurrent": None}),
     (Tracking(), {"wandb": "auto", "project": "regatta", "entity": None, "detail": "all"}),
     (Report(), {"title": None, "top": 5}),
 ]

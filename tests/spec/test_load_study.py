@@ -66,7 +66,7 @@ def test_the_demo() -> None:
     assert len(runs) == 180
     assert len({run_id(run) for run in runs}) == 180
     assert study.seeds == (0, 1, 2)
-    assert runs[0].train == Train(epochs=40, batch_size=64, evaluate_every=Epochs(epochs=2))
+    assert runs[0].train == Train(epochs=100, batch_size=64, evaluate_every=Epochs(epochs=2))
 
 
 def test_the_template_loads_and_is_small(tmp_path: Path) -> None:

@@ -1,0 +1,77 @@
+"""A study's folder: opened by one driver at a time, described for the report."""
+
+from __future__ import annotations
+
+import contextlib
+import datetime
+import fcntl
+from collections.abc import Iterator
+from pathlib import Path
+
+from orchestrator.launch.check import LaunchError
+from orchestrator.launch.facts import git_state, versions
+from orchestrator.plan import unique_runs
+from orchestrator.spec.study import Study
+from orchestrator.store import Store
+from trainables.configs.base import to_plain
+
+
+@contextlib.contextmanager
+def open_study(study: Study, results: Path, *, command: str) -> Iterator[Store]:
+    """The store of ``results/<study>``, with the study's runs planned in it, for one driver.
+
+    What the store holds already stays: the same call after any end goes on, and a study that
+    gained runs adds only those.
+
+    Args:
+        command: how to run the study again, for the report.
+
+    Raises:
+        LaunchError: the folder is in use or cannot be written.
+        StoreError: the store there is damaged or of another version.
+    """
+    folder = (results / study.name).resolve()
+    with _lock(folder), Store.create(folder) as store:
+        _describe(store, study, command)
+        runs = unique_runs(study.runs())
+        store.plan_runs((name, run.seed, to_plain(run)) for name, run in runs.items())
+        yield store
+
+
+@contextlib.contextmanager
+def _lock(folder: Path) -> Iterator[None]:
+    """Only one driver at a time writes a study; the system drops the lock when it dies."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        file = (folder / ".lock").open("w")
+    except OSError as error:
+        raise LaunchError(f"{folder}: cannot write there ({error.strerror})") from error
+    with file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            raise LaunchError(f"{folder}: another `regatta run` is at work there") from error
+        yield
+
+
+def _describe(store: Store, study: Study, command: str) -> None:
+    store.set_meta(
+        study=study.name,
+        spec=study.text,
+        spec_path=str(study.path),
+        overrides=study.overrides,
+        axes=to_plain(study.axes),
+        seeds=study.seeds,
+        objective=to_plain(study.objective),
+        report=to_plain(study.report),
+        command=command,
+        started=store.meta().get("started") or now(),
+        finished=None,
+        versions=versions(),
+        git=git_state(study.path.resolve().parent),
+    )
+
+
+def now() -> str:
+    """The time in UTC, ISO 8601."""
+    return datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
