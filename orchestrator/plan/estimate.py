@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
 from orchestrator.plan.packs import steps_per_epoch
-from trainables.configs.data import Digits
 from trainables.configs.models import Mlp
 from trainables.configs.run import RunConfig, fusion_key, length
 
@@ -56,9 +56,9 @@ def estimate(
 def _modelled_step(config: RunConfig) -> float | None:
     """Seconds for one step of one lane: 6 operations a weight and example (forward, and
     backward twice that)."""
-    model, data = config.model, config.data
-    if not isinstance(model, Mlp) or not isinstance(data, Digits):
+    model, sizes = config.model, config.data.sizes()
+    if not isinstance(model, Mlp) or sizes is None:
         return None
-    widths = [data.inputs, *model.hidden, data.classes]
+    widths = [math.prod(sizes.input_shape), *model.hidden, sizes.outputs]
     weights = sum(a * b for a, b in itertools.pairwise(widths))
     return _LANE_STEP_SECONDS + 6 * weights * config.train.batch_size / _FLOPS

@@ -7,7 +7,6 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from trainables.configs.data import Digits
 from trainables.configs.run import RunConfig, fusion_key, length, run_id
 
 MOST_LANES = 256
@@ -78,8 +77,5 @@ def work(config: RunConfig) -> int:
 
 def steps_per_epoch(config: RunConfig) -> int | None:
     """Optimizer steps in an epoch, where the size of the data set is known beforehand."""
-    data = config.data
-    if not isinstance(data, Digits):
-        return None
-    held_out = round(data.valid * data.examples) + round(data.test * data.examples)
-    return max(1, (data.examples - held_out) // config.train.batch_size)
+    sizes = config.data.sizes()
+    return None if sizes is None else max(1, sizes.train // config.train.batch_size)

@@ -9,7 +9,19 @@ import pytest
 from orchestrator.spec import Execution, Objective, Report, Resources, Tracking
 from trainables.configs import Digits, Mlp, RunConfig, Train, run_id, to_plain
 from trainables.configs.base import Config, Epochs, Steps
-from trainables.configs.data import UserData
+from trainables.configs.data import (
+    ArrayFiles,
+    Cifar10,
+    Cifar100,
+    FashionMnist,
+    GaussianMixture,
+    Kmnist,
+    LeastSquares,
+    MatrixFactorization,
+    Mnist,
+    TeacherStudent,
+    UserData,
+)
 from trainables.configs.models import UserModel
 from trainables.configs.optimizers import Adam, AdamW, Sgd
 from trainables.configs.schedules import (
@@ -26,9 +38,39 @@ from trainables.configs.schedules import (
 )
 
 SPLIT = {"valid": 0.15, "test": 0.2, "split_seed": 0}
+DRAWN = {"classes": 10, "features": 20, "examples": 2000, "seed": 0, **SPLIT}
+IMAGES: dict[str, type[Any]] = {
+    "mnist": Mnist,
+    "fashion_mnist": FashionMnist,
+    "kmnist": Kmnist,
+    "cifar10": Cifar10,
+    "cifar100": Cifar100,
+}
 ADAM = {"lr": 0.001, "beta1": 0.9, "beta2": 0.999, "eps": 1e-8, "weight_decay": 0.0}
 DEFAULTS: list[tuple[Config, dict[str, Any]]] = [
     (Digits(), {"name": "digits", **SPLIT}),
+    *[
+        (cls(root="r"), {"name": name, "root": "r", "valid": 5000, "split_seed": 0})
+        for name, cls in IMAGES.items()
+    ],
+    (ArrayFiles(path="p"), {"name": "arrays", "path": "p", **SPLIT}),
+    (GaussianMixture(), {"name": "gaussian_mixture", **DRAWN, "separation": 3.0}),
+    (TeacherStudent(), {"name": "teacher_student", **DRAWN, "hidden": [32]}),
+    (
+        LeastSquares(),
+        {
+            "name": "least_squares",
+            "features": 20,
+            "examples": 200,
+            "condition": 100.0,
+            "noise": 0.0,
+            "seed": 0,
+        },
+    ),
+    (
+        MatrixFactorization(),
+        {"name": "matrix_factorization", "rows": 20, "columns": 20, "rank": 3, "seed": 0},
+    ),
     (UserData(name="a:b"), {"name": "a:b", "args": {}, **SPLIT}),
     (
         Mlp(),

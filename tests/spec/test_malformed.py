@@ -219,7 +219,15 @@ CASES: dict[str, tuple[str, *tuple[tuple[str, str, str], ...]]] = {
         study("model: {name: mlp, bias: 1}\n"),
         ("4:26", "got 1", "true or false"),
     ),
-    "data's name": (study("data: {name: mnist}\n"), ("4:14", "got mnist", "digits or module:")),
+    "data's name": (
+        study("data: {name: minst}\n"),
+        ("4:14", "got minst", "or module:callable, got minst; did you mean mnist?"),
+    ),
+    "data's folder": (study("data: {name: mnist}\n"), ("4:7", "data.root: is required", "text")),
+    "data's number": (
+        study("data: {name: mnist, root: x, valid: 1.5}\n"),
+        ("4:37", "got 1.5", "must be"),
+    ),
     "seeds 0": (study("seeds: 0\n"), ("4:8", "got 0", "from 1 to 1,000,000, or a list")),
     "seeds twice": (study("seeds: [1, 1]\n"), ("4:12", "the seed 1 occurs a", "distinct")),
     "two bad seeds": (

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from trainables.configs.data import Split
+from trainables.configs.data import ImageFiles, Split, held_out
 
 FloatArray = npt.NDArray[np.float32]
-IntArray = npt.NDArray[np.int64]
+TargetArray = npt.NDArray[np.int64] | FloatArray
+Pair = tuple[Any, Any]
+"""Inputs and targets as they were found, unchecked."""
 
 
 class DataError(Exception):
@@ -20,68 +23,152 @@ class DataError(Exception):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class DataSet:
-    """Examples x (n, *shape) and labels y (n,) of the three splits.
+    """Examples x (n, *shape) of the three splits, and y: classes (n,) or real targets (n, C).
 
     NumPy, so that Ray's object store shares one copy among all workers of a node.
     """
 
     train_x: FloatArray
-    train_y: IntArray
+    train_y: TargetArray
     valid_x: FloatArray
-    valid_y: IntArray
+    valid_y: TargetArray
     test_x: FloatArray
-    test_y: IntArray
+    test_y: TargetArray
     outputs: int
+    """Classes, or targets an example."""
 
     @property
     def input_shape(self) -> tuple[int, ...]:
         return self.train_x.shape[1:]
 
+    @property
+    def regression(self) -> bool:
+        """Whether targets are real numbers."""
+        return self.train_y.dtype.kind == "f"
 
-def split(name: str, x: npt.ArrayLike, y: npt.ArrayLike, config: Split) -> DataSet:
-    """Divides examples at random (by ``config.split_seed``) and standardizes them.
+
+def split(
+    name: str, x: npt.ArrayLike, y: npt.ArrayLike, config: Split, classes: int | None = None
+) -> DataSet:
+    """``divide`` for examples that come as one pair."""
+    return divide(name, {"train": (x, y)}, config, classes)
+
+
+def divide(
+    name: str, pairs: Mapping[str, Pair], config: Split | ImageFiles, classes: int | None = None
+) -> DataSet:
+    """Holds out of ``train`` at random (by ``config.split_seed``) what has no pair of its own.
 
     Inputs are shifted and scaled by the mean and standard deviation of the training
     split's pixels, all together, as is usual for images.
 
+    Args:
+        pairs: (x, y) under ``train`` and perhaps ``valid`` and ``test``.
+        classes: how many there are, where labels cannot tell.
+
     Raises:
-        DataError: wrong shapes, NaN or infinite inputs, labels that are not 0 … C−1, or a
+        DataError: wrong shapes, NaN or infinite numbers, labels that are not 0 … C−1, or a
             split left without examples.
     """
-    features, labels = _checked(name, x, y)
-    order = np.random.default_rng(config.split_seed).permutation(len(features))
-    n_valid, n_test = (round(share * len(features)) for share in (config.valid, config.test))
-    test, valid, train = np.split(order, [n_test, n_test + n_valid])
-    if not (len(train) and len(valid) and len(test)):
-        raise DataError(
-            f"{name}: {len(features)} examples with valid {config.valid} and test {config.test}"
-            " leave a split empty; every split needs at least one example"
+    found = {part: _checked(_title(name, part, pairs), *pair) for part, pair in pairs.items()}
+    x, y = found.pop("train")
+    parts = {p: getattr(config, p) for p in ("test", "valid") if p not in found}
+    counts = [held_out(part, len(x)) for part in parts.values()]
+    order = np.random.default_rng(config.split_seed).permutation(len(x))
+    *held, train = np.split(order, np.cumsum(counts))
+    splits = found | {part: (x[i], y[i]) for part, i in zip(parts, held, strict=True)}
+    splits["train"] = x[train], y[train]
+    if not all(len(labels) for _, labels in splits.values()):
+        written = " and ".join(
+            f"{part} {getattr(config, part)}" for part in ("valid", "test") if part in parts
         )
-    scale = features[train].std() or np.float32(1)
-    features = (features - features[train].mean()) / scale
+        raise DataError(
+            f"{name}: {len(x)} examples with {written} leave a split empty;"
+            " every split needs at least one example"
+        )
+    _check_agreement(name, splits, classes)
+    return _standardized(splits, _outputs(splits, classes))
+
+
+def unchanged(splits: Mapping[str, tuple[FloatArray, TargetArray]], outputs: int) -> DataSet:
+    """A data set of these very numbers."""
+    train, valid, test = (splits[part] for part in ("train", "valid", "test"))
     return DataSet(
-        train_x=features[train],
-        train_y=labels[train],
-        valid_x=features[valid],
-        valid_y=labels[valid],
-        test_x=features[test],
-        test_y=labels[test],
-        outputs=int(labels.max()) + 1,
+        train_x=train[0],
+        train_y=train[1],
+        valid_x=valid[0],
+        valid_y=valid[1],
+        test_x=test[0],
+        test_y=test[1],
+        outputs=outputs,
     )
 
 
-def _checked(name: str, x: npt.ArrayLike, y: npt.ArrayLike) -> tuple[FloatArray, IntArray]:
+def _standardized(splits: Mapping[str, tuple[Any, TargetArray]], outputs: int) -> DataSet:
+    single = {part: x.astype(np.float32, copy=False) for part, (x, _) in splits.items()}
+    mean, scale = single["train"].mean(), single["train"].std() or np.float32(1)
+    scaled = {part: ((single[part] - mean) / scale, y) for part, (_, y) in splits.items()}
+    return unchanged(scaled, outputs)
+
+
+def _title(name: str, part: str, pairs: Mapping[str, Pair]) -> str:
+    return name if len(pairs) == 1 else f"{name} ({part})"
+
+
+def _outputs(splits: Mapping[str, tuple[Any, TargetArray]], classes: int | None) -> int:
+    y = splits["train"][1]
+    if y.ndim == 2:
+        return int(y.shape[1])
+    return classes or 1 + max(int(labels.max()) for _, labels in splits.values())
+
+
+def _check_agreement(
+    name: str, splits: Mapping[str, tuple[Any, TargetArray]], classes: int | None
+) -> None:
+    """The splits have the shapes of the training split, and no class beyond ``classes``."""
+    x, y = splits["train"]
+    for part, (features, labels) in splits.items():
+        if features.shape[1:] != x.shape[1:] or (labels.dtype, labels.shape[1:]) != (
+            y.dtype,
+            y.shape[1:],
+        ):
+            raise DataError(
+                f"{name}: {part} has examples {features.shape[1:]} and targets {labels.dtype}"
+                f" {labels.shape[1:]}, train {x.shape[1:]} and {y.dtype} {y.shape[1:]}"
+            )
+        if classes is not None and labels.max() >= classes:
+            raise DataError(
+                f"{name}: {part} has the label {labels.max()}; labels go from 0 to {classes - 1}"
+            )
+
+
+def _checked(name: str, x: npt.ArrayLike, y: npt.ArrayLike) -> tuple[Any, TargetArray]:
+    """Inputs (bytes stay bytes until they are standardized) and targets."""
     try:
-        features = np.asarray(x, dtype=np.float32)
+        features: npt.NDArray[Any] = np.asarray(x)
+        if features.dtype != np.uint8:
+            features = features.astype(np.float32)
         labels: npt.NDArray[Any] = np.asarray(y)
     except (TypeError, ValueError) as error:
         raise DataError(f"{name}: x must be an array of numbers ({error})") from error
-    if features.ndim < 2 or labels.ndim != 1 or len(features) != len(labels):
+    if features.ndim < 2 or labels.ndim not in (1, 2) or len(features) != len(labels):
         raise DataError(
             f"{name}: expected x (n, …) and y (n,), got {features.shape} and {labels.shape}"
         )
-    if not np.isfinite(features).all():
+    if features.dtype != np.uint8 and not np.isfinite(features).all():
         raise DataError(f"{name}: x has NaN or infinite values")
-    if labels.dtype.kind not in "iu" or not len(labels) or labels.min() < 0:
-        raise DataError(f"{name}: y must be integers from 0 to classes − 1, got {labels.dtype}")
+    if labels.dtype.kind == "f":
+        return features, _checked_targets(name, labels)
+    if labels.ndim != 1 or labels.dtype.kind not in "iu" or not len(labels) or labels.min() < 0:
+        found = f"{labels.dtype} {labels.shape}"
+        found += f" from {labels.min()}" if labels.dtype.kind == "i" and labels.size else ""
+        raise DataError(
+            f"{name}: y must be integers from 0 to classes − 1, or real targets, got {found}"
+        )
     return features, labels.astype(np.int64)
+
+
+def _checked_targets(name: str, targets: npt.NDArray[Any]) -> FloatArray:
+    if not np.isfinite(targets).all():
+        raise DataError(f"{name}: y has NaN or infinite values")
+    return targets.astype(np.float32).reshape(len(targets), -1)
