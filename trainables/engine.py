@@ -14,7 +14,7 @@ from torch import Tensor
 
 from trainables import models, schedules
 from trainables.configs.optimizers import Optimizer as OptimizerConfig
-from trainables.configs.run import RunConfig, evaluation_interval, length
+from trainables.configs.run import SCORES, RunConfig, evaluation_interval, length
 from trainables.data.dataset import DataSet
 from trainables.forward import Network, loss_and_gradients, outputs
 from trainables.lanes import State, Tree, derive, permutation, select, stack
@@ -23,7 +23,6 @@ from trainables.optimizers import OPTIMIZERS
 
 _EVALUATION_BATCH = 1024
 DTYPES = {"float32": torch.float32, "float64": torch.float64}
-EVALUATED = ("valid/loss", "valid/accuracy", "test/loss", "test/accuracy")
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,13 +34,15 @@ class Arrays:
     test: tuple[Tensor, Tensor]
     input_shape: tuple[int, ...]
     outputs: int
+    variances: Mapping[str, float] | None
+    """Mean ‖y − ȳ‖² of each split, where targets are real."""
 
     @classmethod
     def of(cls, data: DataSet, device: torch.device, dtype: torch.dtype) -> Self:
         def pair(x: npt.NDArray[Any], y: npt.NDArray[Any]) -> tuple[Tensor, Tensor]:
             return (
                 torch.tensor(x, device=device, dtype=dtype),
-                torch.tensor(y, device=device),
+                torch.tensor(y, device=device, dtype=dtype if data.regression else None),
             )
 
         return cls(
@@ -50,6 +51,7 @@ class Arrays:
             test=pair(data.test_x, data.test_y),
             input_shape=data.input_shape,
             outputs=data.outputs,
+            variances=_variances(data) if data.regression else None,
         )
 
     @property
@@ -86,7 +88,7 @@ class Stack:
         self.interval = evaluation_interval(first.train, self.steps_per_epoch)
         self._read_runs()
         self._losses: list[Tensor] = []
-        self._hits: list[Tensor] = []
+        self._scores: list[Tensor] = []
         self._epoch = -1
         self._initialize()
 
@@ -113,12 +115,13 @@ class Stack:
 
     def _initialize(self) -> None:
         device, dtype = self.arrays.train[0].device, self.arrays.train[0].dtype
+        outputs = 1 if self.runs[0].train.loss == "logistic" else self.arrays.outputs
         trees: dict[int, tuple[Tree, Tree]] = {}
         for run in self.runs:
             if run.seed not in trees:
-                module = models.build(
-                    run.model, self.arrays.input_shape, self.arrays.outputs, run.seed
-                ).to(device=device, dtype=dtype)
+                module = models.build(run.model, self.arrays.input_shape, outputs, run.seed).to(
+                    device=device, dtype=dtype
+                )
                 trees[run.seed] = (
                     {name: p.detach() for name, p in module.named_parameters()},
                     {name: b.detach() for name, b in module.named_buffers()},
@@ -162,17 +165,18 @@ class Stack:
         params, state = self._optimizer.update(
             gradients, self.state, self.params, hyper, run.optimizer
         )
-        loss, hits = value.losses.mean(1), value.hits.to(torch.float32).mean(1)
+        loss = value.losses.mean(1)
+        scores = value.scores.to(loss.dtype).mean(1)
         if last:
             self._grad_norm = _norm(gradients)
         # Assigned together, at the end: a step that raises leaves the stack whole.
         self.params, self.state, self.buffers = params, state, buffers
         self._losses.append(loss)
-        self._hits.append(hits)
+        self._scores.append(scores)
         self.step += 1
 
     def _batch(self) -> tuple[Tensor, Tensor]:
-        """The batch of every lane: x (L, B, …), y (L, B). Loaded once for each seed."""
+        """The batch of every lane: x and y (L, B, …). Loaded once for each seed."""
         epoch, position = divmod(self.step, self.steps_per_epoch)
         x, y = self.arrays.train
         if epoch != self._epoch:
@@ -184,10 +188,12 @@ class Stack:
         if len(self._seeds) == 1:
             chosen = index[0]
             inputs, labels = x.index_select(0, chosen), y.index_select(0, chosen)
-            return inputs.expand(self.lanes, *inputs.shape), labels.expand(self.lanes, size)
+            return inputs.expand(self.lanes, *inputs.shape), labels.expand(
+                self.lanes, *labels.shape
+            )
         index = index.index_select(0, self._seed_of_lane).flatten()  # (L · B)
         inputs = x.index_select(0, index).view(self.lanes, size, *x.shape[1:])
-        return inputs, y.index_select(0, index).view(self.lanes, size)
+        return inputs, y.index_select(0, index).view(self.lanes, size, *y.shape[1:])
 
     def evaluate(self) -> tuple[dict[str, npt.NDArray[np.float64]], npt.NDArray[np.float64]]:
         """Metrics of every lane now, and batch losses since the last evaluation.
@@ -203,29 +209,33 @@ class Stack:
                 self._grad_norm,
             ]
             tensors = torch.stack(
-                [t.to(torch.float64) for t in [*measured, *self._losses, *self._hits]]
+                [t.to(torch.float64) for t in [*measured, *self._losses, *self._scores]]
             )
         values = tensors.cpu().numpy()
-        names = [*EVALUATED, "lr", "grad_norm"]
+        score = SCORES[self.runs[0].train.loss]
+        evaluated = [f"{part}/{what}" for part in ("valid", "test") for what in ("loss", score)]
+        names = [*evaluated, "lr", "grad_norm"]
         metrics = dict(zip(names, values, strict=False))
-        losses, hits = np.split(values[len(names) :], 2)
-        with np.errstate(invalid="ignore", over="ignore"):
+        losses, scores = np.split(values[len(names) :], 2)
+        with np.errstate(invalid="ignore", over="ignore", divide="ignore"):
             metrics["train/loss"] = losses.mean(0)
-        metrics["train/accuracy"] = hits.mean(0)
+            metrics[f"train/{score}"] = scores.mean(0)
+            for part, variance in (self.arrays.variances or {}).items():
+                metrics[f"{part}/{score}"] = 1 - np.divide(metrics[f"{part}/{score}"], variance)
         if self.step % self.interval == 0:
-            self._losses, self._hits = [], []
+            self._losses, self._scores = [], []
         return metrics, losses
 
     def _split_metrics(self, split: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:
-        """Mean loss and accuracy of each lane on one split, (L,) each."""
+        """Mean loss and mean score of each lane on one split, (L,) each."""
         loss = LOSSES[self.runs[0].train.loss]
         total = torch.zeros(2, self.lanes, dtype=torch.float64, device=split[0].device)
         for x, y in zip(*(torch.split(t, _EVALUATION_BATCH) for t in split), strict=True):
             predicted = outputs(self.network, self.params, self.buffers, x)
-            targets = y.expand(self.lanes, len(y))
+            targets = y.expand(self.lanes, *y.shape)
             value = loss(predicted, targets)
             total[0] += value.losses.sum(1)
-            total[1] += value.hits.sum(1)
+            total[1] += value.scores.sum(1)
         total /= len(split[0])
         return total[0], total[1]
 
@@ -238,7 +248,7 @@ class Stack:
         kept.params, kept.buffers = select(self.params, index), select(self.buffers, index)
         kept.state = {name: select(tree, index) for name, tree in self.state.items()}
         kept._losses = [loss.index_select(0, index) for loss in self._losses]
-        kept._hits = [hits.index_select(0, index) for hits in self._hits]
+        kept._scores = [scores.index_select(0, index) for scores in self._scores]
         kept._grad_norm = self._grad_norm.index_select(0, index)
         kept._epoch = -1
         names = set(self._hyper)
@@ -256,7 +266,7 @@ class Stack:
             "state": self.state,
             "hyper": sorted(self._hyper),
             "losses": list(self._losses),
-            "hits": list(self._hits),
+            "scores": list(self._scores),
             "grad_norm": self._grad_norm,
         }
 
@@ -273,8 +283,13 @@ class Stack:
         optimizers = [run.optimizer for run in self.runs]
         self._hyper = hyperparameters(optimizers, device, set(saved["hyper"]))
         self._losses = [t.to(device) for t in saved["losses"]]
-        self._hits = [t.to(device) for t in saved["hits"]]
+        self._scores = [t.to(device) for t in saved["scores"]]
         self._grad_norm = saved["grad_norm"].to(device)
+
+
+def _variances(data: DataSet) -> dict[str, float]:
+    targets = {"train": data.train_y, "valid": data.valid_y, "test": data.test_y}
+    return {part: float(y.var(0, dtype=np.float64).sum()) for part, y in targets.items()}
 
 
 def hyperparameters(

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 
@@ -20,12 +21,12 @@ class LossValue(NamedTuple):
     """Loss of each example, (L, B)."""
     gradient: Tensor
     """Gradient of each lane's mean loss by its outputs, (L, B, C)."""
-    hits: Tensor
-    """Whether each example is predicted right, (L, B)."""
+    scores: Tensor
+    """Whether each example is predicted right; with real targets its squared error, (L, B)."""
 
 
 Loss = Callable[[Tensor, Tensor], LossValue]
-"""(outputs (L, B, C), targets (L, B)) → LossValue."""
+"""(outputs (L, B, C), targets: classes (L, B) or real (L, B, C)) → LossValue."""
 
 
 def cross_entropy(outputs: Tensor, targets: Tensor) -> LossValue:
@@ -51,4 +52,33 @@ def cross_entropy(outputs: Tensor, targets: Tensor) -> LossValue:
     return LossValue(losses, gradient.div_(outputs.shape[1]), hits)
 
 
-LOSSES: dict[str, Loss] = {"cross_entropy": cross_entropy}
+def logistic(outputs: Tensor, targets: Tensor) -> LossValue:
+    """log(1 + eᶻ) − y z, and its gradient (σ(z) − y) / B.
+
+    Args:
+        outputs: z, (L, B, 1).
+        targets: classes y, 0 or 1, (L, B), int64.
+
+    Returns:
+        Losses in nats, equal to ``binary_cross_entropy_with_logits``; class 1 is predicted
+        where z > 0.
+    """
+    z = outputs.squeeze(-1)
+    y = targets.to(z.dtype)
+    losses = F.softplus(z) - y * z
+    gradient = (z.sigmoid() - y).div_(z.shape[1])
+    return LossValue(losses, gradient.unsqueeze(-1), (z > 0) == (targets == 1))
+
+
+def quadratic(outputs: Tensor, targets: Tensor) -> LossValue:
+    """½‖f − y‖², and its gradient (f − y) / B; f and y are (L, B, C)."""
+    difference = outputs - targets
+    squares = difference.square().sum(-1)
+    return LossValue(squares / 2, difference / outputs.shape[1], squares)
+
+
+LOSSES: dict[str, Loss] = {
+    "cross_entropy": cross_entropy,
+    "logistic": logistic,
+    "quadratic": quadratic,
+}

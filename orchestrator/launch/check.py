@@ -37,15 +37,15 @@ def check(configurations: Iterable[RunConfig], data: Mapping[str, DataSet]) -> N
     """
     problems: dict[str, None] = {}
     for config in configurations:
-        examples = len(data[data_key(config)].train_x)
-        for problem in _problems(config, examples):
+        for problem in _problems(config, data[data_key(config)]):
             problems[problem] = None
     if problems:
         raise LaunchError("\n".join(problems))
 
 
-def _problems(config: RunConfig, examples: int) -> Iterable[str]:
-    batch = config.train.batch_size
+def _problems(config: RunConfig, data: DataSet) -> Iterable[str]:
+    yield from _targets_for_loss(config, data)
+    batch, examples = config.train.batch_size, len(data.train_x)
     if batch > examples:
         yield f"train.batch_size: {batch} exceeds {config.data.name}'s {examples} training examples"
         return
@@ -59,3 +59,13 @@ def _problems(config: RunConfig, examples: int) -> Iterable[str]:
             resolve(config.model.name)
         except UserCodeError as error:
             yield f"model.name: {error}"
+
+
+def _targets_for_loss(config: RunConfig, data: DataSet) -> Iterable[str]:
+    loss, name = config.train.loss, config.data.name
+    if data.regression and loss != "quadratic":
+        yield f"train.loss: {loss} needs classes, and {name} has real targets; use quadratic"
+    elif loss == "quadratic" and not data.regression:
+        yield f"train.loss: quadratic needs real targets, and {name} has classes; use cross_entropy"
+    elif loss == "logistic" and data.outputs != 2:
+        yield f"train.loss: logistic needs 2 classes, and {name} has {data.outputs}"

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from trainables.configs import Train
+from trainables.configs import SCORES, Train
 from trainables.configs.base import Epochs, Steps
 from trainables.configs.data import Split
 
@@ -43,15 +43,17 @@ def _room_for_training(data: Any, _: Train) -> Finding | None:
 
 
 def _target_is_measured(data: Any, train: Train) -> Finding | None:
-    if train.target is None or (why := unmeasured(train.target.metric, data)) is None:
+    if train.target is None or (why := unmeasured(train.target.metric, data, train)) is None:
         return None
     split = train.target.metric.split("/")[0]
     return Finding(path=("train", "target", "metric"), message=why, related=("data", split))
 
 
-def unmeasured(metric: str, data: Any) -> str | None:
+def unmeasured(metric: str, data: Any, train: Train) -> str | None:
     """Why no run measures ``metric``, where it does not."""
-    split = metric.split("/")[0]
+    split, what = metric.split("/")
+    if what not in ("loss", score := SCORES[train.loss]):
+        return f"{metric} is never measured with the loss {train.loss}; {split}/{score} is"
     if getattr(data, split, None) == 0:
         return f"{metric} is never measured, as data.{split} is 0; it must be above 0"
     return None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 import re
 from collections.abc import Sequence
@@ -173,5 +174,6 @@ def _objective(root: Node, fixed: dict[str, Any], configs: dict[str, Configs]) -
     """The metric that ranks the runs must be measured in all of them."""
     place = find(root, ["objective", "metric"]).place
     metric = fixed["objective"].metric
-    reasons = {unmeasured(metric, data) for data in configs["data"].values()} - {None}
+    pairs = itertools.product(configs["data"].values(), configs["train"].values())
+    reasons = {unmeasured(metric, data, train) for data, train in pairs} - {None}
     return [Problem(place, "objective.metric", str(reason)) for reason in sorted(map(str, reasons))]

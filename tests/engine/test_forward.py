@@ -63,7 +63,7 @@ def test_training_pass_equals_autograd(modules: list[nn.Module], lanes: int) -> 
         loss = F.cross_entropy(predicted, y[lane])
         loss.backward()
         torch.testing.assert_close(value.losses[lane].mean(), loss.detach(), rtol=1e-12, atol=1e-14)
-        assert value.hits[lane].equal(predicted.argmax(-1) == y[lane])
+        assert value.scores[lane].equal(predicted.argmax(-1) == y[lane])
         for name, p in module.named_parameters():
             torch.testing.assert_close(gradients[name][lane], p.grad, rtol=1e-10, atol=1e-14)
         for name, b in module.named_buffers():
@@ -92,22 +92,51 @@ def test_which_modules_are_chains() -> None:
     assert Network.of(hooked).links is None
 
 
+ORACLES: dict[str, Any] = {
+    "cross_entropy": (
+        lambda z, y: F.cross_entropy(z, y, reduction="none"),
+        lambda z, y: z.argmax(-1) == y,
+    ),
+    "logistic": (
+        lambda z, y: F.binary_cross_entropy_with_logits(z[:, 0], y.double(), reduction="none"),
+        lambda z, y: (z[:, 0] > 0) == (y == 1),
+    ),
+    "quadratic": (
+        lambda z, y: F.mse_loss(z, y, reduction="none").sum(-1) / 2,
+        lambda z, y: (z - y).norm(dim=-1) ** 2,
+    ),
+}
+
+
 @pytest.mark.parametrize("name", sorted(LOSSES))
-def test_gradient_of_a_loss_equals_autograd(name: str) -> None:
-    z = (3 * torch.randn(LANES, BATCH, CLASSES, dtype=torch.float64)).requires_grad_()
-    y = torch.randint(0, CLASSES, (LANES, BATCH))
+def test_loss_and_gradient_equal_torch(name: str) -> None:
+    losses, scores = ORACLES[name]
+    outputs = 1 if name == "logistic" else CLASSES
+    z = (3 * torch.randn(LANES, BATCH, outputs, dtype=torch.float64)).requires_grad_()
+    y = torch.randint(0, max(2, outputs), (LANES, BATCH))
+    if name == "quadratic":
+        y = torch.randn(LANES, BATCH, CLASSES, dtype=torch.float64)
     value = LOSSES[name](z.detach(), y)
-    (expected,) = torch.autograd.grad(
-        sum(F.cross_entropy(z[lane], y[lane]) for lane in range(LANES)),  # type: ignore[arg-type]
-        z,
-    )
-    torch.testing.assert_close(value.gradient, expected, rtol=1e-12, atol=1e-15)
+    expected = torch.stack([losses(z[lane], y[lane]) for lane in range(LANES)])
+    (gradient,) = torch.autograd.grad(expected.mean(1).sum(), z)
+    torch.testing.assert_close(value.losses, expected.detach(), rtol=1e-12, atol=1e-14)
+    torch.testing.assert_close(value.gradient, gradient, rtol=1e-12, atol=1e-15)
+    for lane in range(LANES):
+        torch.testing.assert_close(value.scores[lane], scores(z[lane], y[lane]).detach())
+
+
+@pytest.mark.parametrize("name", ["cross_entropy", "logistic"])
+def test_a_loss_of_huge_outputs_is_finite(name: str) -> None:
+    z = torch.tensor([[[1e4], [-1e4]]]) if name == "logistic" else 1e4 * torch.eye(2)[None]
+    value = LOSSES[name](z, torch.tensor([[0, 1]]))
+    assert bool(value.losses.isfinite().all())
+    assert bool(value.gradient.isfinite().all())
 
 
 def test_a_tie_of_all_logits_is_no_hit_for_every_class() -> None:
     """A collapsed network predicts one class, and must not look perfect."""
     y = torch.arange(CLASSES).view(1, CLASSES)
-    assert cross_entropy(torch.zeros(1, CLASSES, CLASSES), y).hits.sum() == 1
+    assert cross_entropy(torch.zeros(1, CLASSES, CLASSES), y).scores.sum() == 1
 
 
 def test_dropout_keeps_the_mean_and_differs_by_key_call_and_element() -> None:

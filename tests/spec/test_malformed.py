@@ -388,6 +388,10 @@ CASES: dict[str, tuple[str, *tuple[tuple[str, str, str], ...]]] = {
         study("data: {name: digits, valid: 0}\nobjective: {metric: valid/accuracy}\n"),
         ("5:21", "valid/accuracy is never measured", "must be above 0"),
     ),
+    "objective of another loss": (
+        study("objective: {metric: valid/r2}\n"),
+        ("4:21", "valid/r2 is never measured with the loss cross_entropy", "valid/accuracy is"),
+    ),
     "target not measured": (
         study(
             "data: {name: digits, test: 0}\n",

@@ -15,6 +15,7 @@ from trainables.configs.models import UserModel as UserModel
 from trainables.configs.optimizers import OPTIMIZERS as OPTIMIZERS
 from trainables.configs.optimizers import Optimizer as Optimizer
 from trainables.configs.run import HIGHER_IS_BETTER as HIGHER_IS_BETTER
+from trainables.configs.run import SCORES as SCORES
 from trainables.configs.run import Metric as Metric
 from trainables.configs.run import RunConfig as RunConfig
 from trainables.configs.run import Target as Target

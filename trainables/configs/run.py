@@ -6,7 +6,7 @@ import dataclasses
 import hashlib
 import json
 from dataclasses import dataclass
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 
 from trainables.configs.base import (
     Bound,
@@ -31,8 +31,19 @@ Metric = Literal[
     "train/accuracy",
     "valid/accuracy",
     "test/accuracy",
+    "train/r2",
+    "valid/r2",
+    "test/r2",
 ]
-HIGHER_IS_BETTER = frozenset({"train/accuracy", "valid/accuracy", "test/accuracy"})
+HIGHER_IS_BETTER = frozenset(get_args(Metric)) - {"train/loss", "valid/loss", "test/loss"}
+
+LossName = Literal["cross_entropy", "logistic", "quadratic"]
+SCORES: dict[LossName, str] = {
+    "cross_entropy": "accuracy",
+    "logistic": "accuracy",
+    "quadratic": "r2",
+}
+"""What is measured beside each loss: the share of hits, or R² = 1 − Σ‖f − y‖² / Σ‖y − ȳ‖²."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -52,7 +63,9 @@ class Train(Config):
     batch_size: Count = 64
     """Examples in one step; an epoch has floor(n / batch_size) steps, reshuffled each epoch."""
     evaluate_every: Duration = Epochs(epochs=1.0)
-    loss: Literal["cross_entropy"] = "cross_entropy"
+    loss: LossName = "cross_entropy"
+    """``cross_entropy`` for classes, ``logistic`` for two of them by one output, ``quadratic``
+    (half the squared distance) for real targets."""
     target: Target | None = None
     diverged_above: Positive = 1e6
     """A run whose batch loss is non-finite or above this has diverged, and ends."""

@@ -41,9 +41,12 @@ def curves_section(results: Results) -> Section:
 
 
 def _metrics(objective: str) -> list[str]:
-    """The objective, and its companion: accuracy for a loss, loss for an accuracy."""
+    """The objective, and its companions: accuracy or R² for a loss, the loss for these."""
     split, _, what = objective.partition("/")
-    return [objective, f"{split}/{'accuracy' if what == 'loss' else 'loss'}"]
+    return [
+        objective,
+        *(f"{split}/{m}" for m in (("accuracy", "r2") if what == "loss" else ("loss",))),
+    ]
 
 
 def time_column(history: pd.DataFrame) -> str:

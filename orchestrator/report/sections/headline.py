@@ -21,7 +21,7 @@ from orchestrator.report.text import (
     signed,
 )
 
-TESTED = ("test/accuracy", "test/loss")
+TESTED = ("test/accuracy", "test/r2", "test/loss")
 
 
 def headline_section(results: Results) -> Section:
