@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 
 from trainables.configs.base import steps_in
 from trainables.configs.data import Data
-from trainables.configs.models import UserModel
+from trainables.configs.models import ImageModel, UserModel, Vit
 from trainables.configs.run import RunConfig, data_key, length
 from trainables.data import DataError, DataSet, load
 from trainables.user_code import UserCodeError, resolve
@@ -45,6 +45,7 @@ def check(configurations: Iterable[RunConfig], data: Mapping[str, DataSet]) -> N
 
 def _problems(config: RunConfig, data: DataSet) -> Iterable[str]:
     yield from _targets_for_loss(config, data)
+    yield from _images_for_model(config, data)
     batch, examples = config.train.batch_size, len(data.train_x)
     if batch > examples:
         yield f"train.batch_size: {batch} exceeds {config.data.name}'s {examples} training examples"
@@ -69,3 +70,16 @@ def _targets_for_loss(config: RunConfig, data: DataSet) -> Iterable[str]:
         yield f"train.loss: quadratic needs real targets, and {name} has classes; use cross_entropy"
     elif loss == "logistic" and data.outputs != 2:
         yield f"train.loss: logistic needs 2 classes, and {name} has {data.outputs}"
+
+
+def _images_for_model(config: RunConfig, data: DataSet) -> Iterable[str]:
+    model, shape = config.model, data.input_shape
+    if not isinstance(model, ImageModel):
+        return
+    found = f"examples of {config.data.name} have the shape {shape}"
+    if len(shape) != 3:
+        yield f"model.name: {model.name} takes images (channels, height, width); {found}"
+    elif min(shape[1:]) < model.smallest:
+        yield f"model.name: {model.name} takes images from {model.smallest} pixels a side; {found}"
+    elif isinstance(model, Vit) and any(side % model.patch for side in shape[1:]):
+        yield f"model.patch: {model.patch} must divide the sides of images; {found}"

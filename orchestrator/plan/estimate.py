@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from orchestrator.plan.packs import steps_per_epoch
-from trainables.configs.models import Mlp
+from trainables.configs.models import DeepLinear, Lenet300100, Linear, Mlp
 from trainables.configs.run import RunConfig, fusion_key, length
 
 START_SECONDS = 8.0
@@ -57,6 +57,8 @@ def _modelled_step(config: RunConfig) -> float | None:
     """Seconds for one step of one lane: 6 operations a weight and example (forward, and
     backward twice that)."""
     model, sizes = config.model, config.data.sizes()
+    if isinstance(model, Linear | DeepLinear | Lenet300100):
+        model = model.as_mlp()
     if not isinstance(model, Mlp) or sizes is None:
         return None
     widths = [math.prod(sizes.input_shape), *model.hidden, sizes.outputs]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import numpy as np
 import pytest
 import torch
@@ -17,6 +19,7 @@ from trainables.configs.data import (
     MatrixFactorization,
     UserData,
 )
+from trainables.configs.models import Lenet5, Model, Vgg11, Vit
 from trainables.configs.optimizers import Sgd
 from trainables.configs.run import LossName, data_key
 from trainables.data import DataSet, load
@@ -106,3 +109,23 @@ def test_a_loss_that_does_not_fit_is_one_line(data: Data, loss: LossName, messag
         check([run], loaded)
     assert message in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("model", "data", "message"),
+    [
+        (Lenet5(), Digits(), "lenet5 takes images (channels, height, width); examples of digits"),
+        (Vgg11(), UserData(name=f"{__name__}:images"), "vgg11 takes images from 32 pixels a side"),
+        (Vit(patch=5), UserData(name=f"{__name__}:images"), "model.patch: 5 must divide the sides"),
+    ],
+)
+def test_a_model_that_does_not_fit_is_one_line(model: Model, data: Data, message: str) -> None:
+    run = dataclasses.replace(_run(data, "cross_entropy", 2), model=model)
+    with pytest.raises(LaunchError) as caught:
+        check([run], {data_key(run): load(data)})
+    assert message in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def images() -> tuple[np.ndarray, np.ndarray]:
+    return np.random.default_rng(0).normal(size=(20, 1, 8, 8)), np.arange(20) % 3

@@ -22,7 +22,15 @@ from trainables.configs.data import (
     TeacherStudent,
     UserData,
 )
-from trainables.configs.models import UserModel
+from trainables.configs.models import (
+    MODELS,
+    DeepLinear,
+    Lenet5,
+    Lenet300100,
+    UserModel,
+    Vit,
+)
+from trainables.configs.models import Linear as LinearModel
 from trainables.configs.optimizers import Adam, AdamW, Sgd
 from trainables.configs.schedules import (
     Constant,
@@ -45,6 +53,16 @@ IMAGES: dict[str, type[Any]] = {
     "kmnist": Kmnist,
     "cifar10": Cifar10,
     "cifar100": Cifar100,
+}
+START = {"init": "torch", "scale": 1.0}
+PLAIN = {"activation": "relu", "norm": "none", "init": "xavier", "width": 1.0, "scale": 1.0}
+RESNET = {
+    "norm": "batch",
+    "init": "kaiming",
+    "width": 1.0,
+    "skip": True,
+    "zero_init": False,
+    "scale": 1.0,
 }
 ADAM = {"lr": 0.001, "beta1": 0.9, "beta2": 0.999, "eps": 1e-8, "weight_decay": 0.0}
 DEFAULTS: list[tuple[Config, dict[str, Any]]] = [
@@ -82,6 +100,30 @@ DEFAULTS: list[tuple[Config, dict[str, Any]]] = [
             "init": "torch",
             "skip": False,
             "bias": True,
+            "scale": 1.0,
+        },
+    ),
+    (LinearModel(), {"name": "linear", **START, "bias": True}),
+    (DeepLinear(), {"name": "deep_linear", "hidden": [32], **START, "bias": False}),
+    (Lenet300100(), {"name": "lenet_300_100", "activation": "relu", "norm": "none", **START}),
+    (Lenet5(), {"name": "lenet5", "activation": "relu", "norm": "none", **START}),
+    *[(MODELS[name](), {"name": name, **PLAIN}) for name in ("conv2", "conv4", "conv6")],
+    *[
+        (MODELS[name](), {"name": name, **PLAIN, "norm": "batch", "init": "kaiming"})
+        for name in ("vgg11", "vgg16")
+    ],
+    *[(MODELS[name](), {"name": name, **RESNET}) for name in ("resnet20", "resnet32", "resnet56")],
+    (
+        Vit(),
+        {
+            "name": "vit",
+            "patch": 4,
+            "width": 64,
+            "depth": 4,
+            "heads": 4,
+            "dropout": 0.0,
+            "init": "xavier",
+            "scale": 1.0,
         },
     ),
     (UserModel(name="a:b"), {"name": "a:b", "args": {}}),

@@ -197,10 +197,10 @@ CASES: dict[str, tuple[str, *tuple[tuple[str, str, str], ...]]] = {
         study("schedule: {name: cosine, gamma: 2}\n"),
         ("4:26", "schedule.gamma: unknown", "cosine takes warmup and final"),
     ),
-    "model's name": (study("model: {name: cnn}\n"), ("4:15", "got cnn", "mlp or module:callable")),
+    "model's name": (study("model: {name: cnn}\n"), ("4:15", "got cnn", "or module:callable")),
     "callable's name": (
         study("model: {name: 'a:b c'}\n"),
-        ("4:15", "got 'a:b c'", "mlp or module:callable"),
+        ("4:15", "got 'a:b c'", "or module:callable"),
     ),
     "callable's key": (
         study("model: {name: a.b:c, width: 3}\n"),

@@ -9,9 +9,13 @@ from functools import partial
 import torch
 from torch import nn
 
-from trainables.configs.models import Mlp, Model, UserModel
+from trainables.configs import models as configs
+from trainables.configs.models import Model, UserModel
 from trainables.lanes import derive
-from trainables.models.mlp import mlp
+from trainables.models.convolutional import lenet5, plain
+from trainables.models.mlp import mlp, preset
+from trainables.models.resnet import resnet
+from trainables.models.vit import vit
 from trainables.user_code import UserCodeError, call_user_code, resolve
 
 Builder = Callable[[Sequence[int], int], nn.Module]
@@ -35,8 +39,7 @@ def build(model: Model, input_shape: Sequence[int], outputs: int, seed: int) -> 
 def _builder(model: Model) -> Builder:
     if isinstance(model, UserModel):
         return partial(_user_model, model)
-    table: dict[type, Callable[..., nn.Module]] = {Mlp: mlp}
-    return partial(table[type(model)], model)
+    return partial(_BUILDERS[type(model)], model)
 
 
 def _user_model(model: UserModel, input_shape: Sequence[int], outputs: int) -> nn.Module:
@@ -49,3 +52,21 @@ def _user_model(model: UserModel, input_shape: Sequence[int], outputs: int) -> n
     if not isinstance(module, nn.Module):
         raise UserCodeError(f"{model.name} must return a torch.nn.Module, got {type(module)}")
     return module
+
+
+_BUILDERS: dict[type, Callable[..., nn.Module]] = {
+    configs.Mlp: mlp,
+    configs.Linear: preset,
+    configs.DeepLinear: preset,
+    configs.Lenet300100: preset,
+    configs.Lenet5: lenet5,
+    configs.Conv2: plain,
+    configs.Conv4: plain,
+    configs.Conv6: plain,
+    configs.Vgg11: plain,
+    configs.Vgg16: plain,
+    configs.Resnet20: resnet,
+    configs.Resnet32: resnet,
+    configs.Resnet56: resnet,
+    configs.Vit: vit,
+}

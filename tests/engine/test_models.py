@@ -1,0 +1,209 @@
+"""Every model of the table: shapes, lanes, seeds, sizes; every initialization's variance."""
+
+from __future__ import annotations
+
+import copy
+import math
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from trainables import models
+from trainables.configs.models import (
+    MODELS,
+    Conv2,
+    Conv4,
+    Conv6,
+    DeepLinear,
+    Lenet5,
+    Lenet300100,
+    Linear,
+    Mlp,
+    Model,
+    Resnet20,
+    Resnet32,
+    Resnet56,
+    Vgg11,
+    Vgg16,
+    Vit,
+)
+from trainables.forward import Network, loss_and_gradients, outputs
+from trainables.lanes import stack
+from trainables.losses import cross_entropy
+
+CLASSES, BATCH = 5, 3
+SMALL: dict[str, tuple[Model, tuple[int, ...]]] = {
+    "mlp": (Mlp(hidden=(7, 7), norm="batch", skip=True), (2, 3)),
+    "linear": (Linear(), (7,)),
+    "deep_linear": (DeepLinear(hidden=(11, 3)), (7,)),
+    "lenet_300_100": (Lenet300100(), (1, 3, 2)),
+    "lenet5": (Lenet5(), (1, 13, 12)),
+    "conv2": (Conv2(width=0.1, norm="batch"), (3, 5, 6)),
+    "conv4": (Conv4(width=0.1, norm="layer"), (3, 5, 6)),
+    "conv6": (Conv6(width=0.1, norm="group"), (2, 8, 9)),
+    "vgg11": (Vgg11(width=0.03), (3, 32, 32)),
+    "vgg16": (Vgg16(width=0.03), (3, 32, 32)),
+    "resnet20": (Resnet20(width=0.25), (3, 8, 7)),
+    "resnet32": (Resnet32(width=0.25, norm="group"), (3, 8, 7)),
+    "resnet56": (Resnet56(width=0.25, skip=False), (3, 8, 7)),
+    "vit": (Vit(width=12, depth=2, heads=3, dropout=0.0), (3, 8, 12)),
+}
+VARIANTS: dict[str, tuple[Model, tuple[int, ...]]] = {
+    "mlp group": (Mlp(hidden=(8, 6), norm="group"), (7,)),
+    "mlp weight": (Mlp(hidden=(8, 6), norm="weight"), (7,)),
+    "lenet5 batch": (Lenet5(norm="batch", activation="tanh"), (1, 13, 12)),
+    "resnet none": (Resnet20(width=0.25, norm="none", scale=0.3), (3, 8, 7)),
+    "resnet zero": (Resnet20(width=0.25, zero_init=True), (3, 8, 7)),
+}
+
+
+def test_every_model_is_in_this_suite() -> None:
+    assert SMALL.keys() == MODELS.keys()
+    for name, (config, _) in SMALL.items():
+        assert config.name == name
+
+
+@pytest.fixture(params=[*SMALL, *VARIANTS], name="case")
+def _case(request: pytest.FixtureRequest) -> tuple[Model, tuple[int, ...]]:
+    return (SMALL | VARIANTS)[request.param]
+
+
+def _stacked(modules: list[nn.Module]) -> tuple[Network, dict[str, Any], dict[str, Any]]:
+    params = stack([{n: p.detach() for n, p in m.named_parameters()} for m in modules])
+    buffers = stack([{n: b.detach() for n, b in m.named_buffers()} for m in modules])
+    return Network.of(copy.deepcopy(modules[0])), params, buffers
+
+
+def test_packed_equals_solo_in_float64(case: tuple[Model, tuple[int, ...]]) -> None:
+    """Losses, gradients and running statistics of two lanes, and their outputs in evaluation."""
+    config, shape = case
+    modules = [models.build(config, shape, CLASSES, seed).double() for seed in (3, 4)]
+    network, params, buffers = _stacked(modules)
+    generator = torch.Generator().manual_seed(0)
+    x = torch.randn(2, BATCH, *shape, dtype=torch.float64, generator=generator)
+    y = torch.randint(0, CLASSES, (2, BATCH), generator=generator)
+    keys = torch.zeros(2, dtype=torch.int64)
+    value, gradients, after = loss_and_gradients(
+        network, params, buffers, x, y, cross_entropy, keys
+    )
+    evaluated = outputs(network, params, after, x[0])
+    assert evaluated.shape == (2, BATCH, CLASSES)
+    for lane, module in enumerate(modules):
+        loss = F.cross_entropy(module.train()(x[lane]), y[lane])
+        loss.backward()
+        torch.testing.assert_close(value.losses[lane].mean(), loss.detach(), rtol=1e-10, atol=1e-12)
+        largest = max(float(p.grad.abs().max()) for p in module.parameters() if p.grad is not None)
+        for name, p in module.named_parameters():
+            torch.testing.assert_close(
+                gradients[name][lane], p.grad, rtol=1e-8, atol=1e-11 * largest
+            )
+        for name, b in module.named_buffers():
+            torch.testing.assert_close(after[name][lane], b, rtol=1e-12, atol=1e-14)
+            if name.endswith("running_var"):
+                assert not b.equal(torch.ones_like(b)), f"{name} was not updated"
+        predicted = module.eval()(x[0]).detach()
+        torch.testing.assert_close(evaluated[lane], predicted, rtol=1e-9, atol=1e-11)
+
+
+def test_initialization_depends_on_the_seed_alone(case: tuple[Model, tuple[int, ...]]) -> None:
+    config, shape = case
+    first = models.build(config, shape, CLASSES, 3)
+    torch.manual_seed(99)
+    state = torch.get_rng_state()
+    second, other = (models.build(config, shape, CLASSES, seed) for seed in (3, 4))
+    assert torch.get_rng_state().equal(state)
+    tensors = [dict(m.named_parameters()) for m in (first, second, other)]
+    assert all(p.equal(tensors[1][name]) for name, p in tensors[0].items())
+    assert any(not p.equal(tensors[2][name]) for name, p in tensors[0].items())
+
+
+MNIST, CIFAR = (1, 28, 28), (3, 32, 32)
+PUBLISHED: list[tuple[Model, tuple[int, ...], int]] = [
+    (Lenet300100(), MNIST, 266_610),
+    (Lenet5(), MNIST, 61_706),
+    (Resnet20(), CIFAR, 272_474),
+    (Resnet32(), CIFAR, 466_906),
+    (Resnet56(), CIFAR, 855_770),
+    (Conv2(), CIFAR, 4_301_642),
+    (Conv4(), CIFAR, 2_425_930),
+    (Conv6(), CIFAR, 2_262_602),
+    # Without the biases of convolutions before batch norm (2,752 and 4,224 of them).
+    (Vgg11(), CIFAR, 9_231_114 - 2_752),
+    (Vgg16(), CIFAR, 14_728_266 - 4_224),
+]
+
+
+@pytest.mark.parametrize(("config", "shape", "parameters"), PUBLISHED, ids=lambda v: str(v)[:12])
+def test_parameter_counts(config: Model, shape: tuple[int, ...], parameters: int) -> None:
+    module = models.build(config, shape, 10, 0)
+    assert sum(p.numel() for p in module.parameters()) == parameters
+
+
+@pytest.mark.parametrize(
+    ("config", "weights"), [(Conv2(), 38_592), (Conv4(), 259_776), (Conv6(), 1_144_512)]
+)
+def test_convolution_weights_are_those_of_the_paper(config: Model, weights: int) -> None:
+    """38K, 260K and 1.1M in Figure 2 of Frankle & Carbin 2019."""
+    module = models.build(config, CIFAR, 10, 0)
+    found = [m.weight.numel() for m in module.modules() if isinstance(m, nn.Conv2d)]
+    assert sum(found) == weights
+
+
+def test_which_presets_are_chains() -> None:
+    for config in (Linear(), DeepLinear(), Lenet300100()):
+        assert Network.of(models.build(config, (7,), CLASSES, 0)).links is not None
+
+
+RELU = 2**0.5
+VARIANCES: dict[str, Callable[[int, int], float]] = {
+    "torch": lambda fan_in, fan_out: 1 / (3 * fan_in),
+    "lecun": lambda fan_in, fan_out: 1 / fan_in,
+    "xavier": lambda fan_in, fan_out: RELU**2 * 2 / (fan_in + fan_out),
+    "kaiming": lambda fan_in, fan_out: 2 / fan_in,
+    "orthogonal": lambda fan_in, fan_out: RELU**2 / max(fan_in, fan_out),
+}
+
+
+@pytest.mark.parametrize("scale", [1.0, 3.0])
+@pytest.mark.parametrize("init", VARIANCES)
+def test_variance_of_initial_weights(init: Any, scale: float) -> None:
+    """Of a linear layer, and of a convolution whose fan counts its 9 pixels."""
+    linear = models.build(Mlp(hidden=(307,), init=init, scale=scale), (211,), CLASSES, 0)
+    network = models.build(Conv2(init=init, scale=scale), CIFAR, CLASSES, 0)
+    convolution = network.get_submodule("2")
+    assert isinstance(convolution, nn.Conv2d)
+    for layer, fan_in, fan_out in ((linear.get_submodule("0"), 211, 307), (convolution, 576, 576)):
+        weight, bias = (p.detach() for p in layer.parameters())
+        if layer is convolution and init == "orthogonal":
+            fan_out = 64  # a matrix (channels, fan_in)
+        expected = scale**2 * VARIANCES[init](fan_in, fan_out)
+        tolerance = 5 * math.sqrt(2 / weight.numel())
+        assert weight.var().item() == pytest.approx(expected, rel=tolerance)
+        assert abs(weight.mean().item()) < 5 * math.sqrt(expected / weight.numel())
+        assert bool(bias.eq(0).all()) == (init != "torch")
+
+
+def test_zero_init_makes_every_block_the_identity() -> None:
+    x = torch.randn(BATCH, 4, 8, 7)
+    module = models.build(Resnet20(width=0.25, zero_init=True), (3, 8, 7), CLASSES, 0)
+    block = module.get_submodule("3")  # the first block keeps its width
+    assert block(x).equal(x)
+    assert (
+        not models.build(Resnet20(width=0.25), (3, 8, 7), CLASSES, 0).get_submodule("3")(x).equal(x)
+    )
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: Vit(width=10, heads=3), "heads must divide width"),
+        (lambda: Resnet20(skip=False, zero_init=True), "zero_init needs skip"),
+    ],
+)
+def test_impossible_models_are_refused(make: Callable[[], Any], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        make()

@@ -1,0 +1,69 @@
+"""A small vision transformer."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+from trainables.configs.models import Vit
+from trainables.models.parts import Skip, initialize
+
+
+class Attention(nn.Module):
+    """softmax(q kᵀ/√d) v for each head, on x (B, tokens, width)."""
+
+    def __init__(self, width: int, heads: int) -> None:
+        super().__init__()
+        self.heads = heads
+        self.qkv = nn.Linear(width, 3 * width)
+        self.out = nn.Linear(width, width)
+
+    def forward(self, x: Tensor) -> Tensor:
+        batch, tokens, width = x.shape
+        parts = self.qkv(x).view(batch, tokens, 3, self.heads, width // self.heads)
+        q, k, v = parts.permute(2, 0, 3, 1, 4).unbind(0)  # (B, heads, tokens, d)
+        weights = (q @ k.mT / q.shape[-1] ** 0.5).softmax(-1)
+        return self.out((weights @ v).transpose(1, 2).reshape(batch, tokens, width))  # type: ignore[no-any-return]
+
+
+class Patches(nn.Module):
+    """Images (B, C, H, W) → embedded patches with their positions, (B, tokens, width)."""
+
+    def __init__(self, channels: int, patch: int, width: int, tokens: int) -> None:
+        super().__init__()
+        self.embed = nn.Conv2d(channels, width, patch, stride=patch)
+        self.position = nn.Parameter(0.02 * torch.randn(tokens, width))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.embed(x).flatten(2).mT + self.position  # type: ignore[no-any-return]
+
+
+class Pool(nn.Module):
+    """The mean of all tokens."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x.mean(1)
+
+
+def vit(config: Vit, input_shape: Sequence[int], outputs: int) -> nn.Module:
+    """Patches, ``depth`` blocks of attention and a perceptron (4 × width, gelu), mean, linear.
+
+    Deviation from Dosovitskiy et al. 2021: the tokens' mean is classified, not a class token.
+    """
+    channels, height, width = input_shape
+    if height % config.patch or width % config.patch:
+        raise ValueError(f"patch {config.patch} does not divide images of {height}×{width}")
+    tokens = (height // config.patch) * (width // config.patch)
+    wide = config.width
+    layers: list[nn.Module] = [Patches(channels, config.patch, wide, tokens)]
+    for _ in range(config.depth):
+        attention = Attention(wide, config.heads)
+        perceptron = (nn.Linear(wide, 4 * wide), nn.GELU(), nn.Linear(4 * wide, wide))
+        for part in ((attention,), perceptron):
+            dropout = nn.Dropout(config.dropout)
+            layers.append(Skip(nn.Sequential(nn.LayerNorm(wide), *part, dropout)))
+    module = nn.Sequential(*layers, nn.LayerNorm(wide), Pool(), nn.Linear(wide, outputs))
+    initialize(module, config.init, "linear", config.scale)
+    return module
