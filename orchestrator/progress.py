@@ -11,6 +11,7 @@ from typing import Any
 
 from rich.console import Console, Group
 from rich.live import Live
+from rich.padding import Padding
 from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
@@ -176,4 +177,5 @@ def panel(tally: Tally, title: str) -> Group:
     if tally.best is not None:
         metric = f"{tally.objective.metric} {tally.best[0]:.4g}"
         grid.add_row("best", Text.assemble(metric, (f"  run {tally.best[1]}", "dim")))
-    return Group(head, ProgressBar(total=1.0, completed=tally.share_done, width=60), grid)
+    bar = ProgressBar(total=1.0, completed=tally.share_done, width=60)
+    return Group(head, Padding(bar), grid)  # a bar alone ends without a line break

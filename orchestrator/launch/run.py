@@ -69,7 +69,7 @@ def _train(
     sys.path.insert(0, str(study.path.resolve().parent))
     prepare_environment()
     try:
-        with ThreadPoolExecutor(1) as thread:
+        with display(tally, study.name), ThreadPoolExecutor(1) as thread:
             # Starting Ray is mostly waiting for processes: the data load meanwhile.
             loading = thread.submit(_checked_data, left)
             with ray_cluster() as resources:
@@ -123,8 +123,7 @@ def _tune(
         ),
     )
     try:
-        with display(tally, study.name):
-            tuner.fit()
+        tuner.fit()
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
 
