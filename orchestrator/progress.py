@@ -46,7 +46,7 @@ class Tally:
         self._status = {outcome.run_id: outcome.status for outcome in outcomes}
         self._steps = {outcome.run_id: outcome.steps for outcome in outcomes}
         self._epochs: dict[str, float] = {}
-        self._started = time.monotonic()
+        self._since = time.monotonic()
         self._done_before = self._finished()
         self._steps_before = sum(self._steps.values())
         self._first_report: float | None = None
@@ -78,7 +78,12 @@ class Tally:
 
     @property
     def seconds(self) -> float:
-        return time.monotonic() - self._started
+        return time.monotonic() - self._since
+
+    @property
+    def started(self) -> bool:
+        """Whether anything has been reported yet."""
+        return self._first_report is not None
 
     @property
     def share_done(self) -> float:
@@ -148,16 +153,18 @@ def display(tally: Tally, title: str) -> Iterator[None]:
 
     def report() -> None:
         while not stop.wait(_SECONDS_BETWEEN_LINES):
+            if not tally.started:
+                continue
             print(f"{title}: {line(tally)}", flush=True)  # noqa: T201 - a log file, not a screen
 
     thread = threading.Thread(target=report, daemon=True)
     thread.start()
     try:
         yield
+        print(f"{title}: {line(tally)}", flush=True)  # noqa: T201 - see above
     finally:
         stop.set()
         thread.join()
-        print(f"{title}: {line(tally)}", flush=True)  # noqa: T201 - see above
 
 
 def panel(tally: Tally, title: str) -> Group:

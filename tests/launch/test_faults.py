@@ -121,3 +121,23 @@ def test_a_second_driver_is_refused_and_a_wider_study_adds_only_what_is_new(
     after = _results(folder)[0].set_index("run_id")
     assert len(after) == RUNS + 6
     pd.testing.assert_frame_equal(after.loc[before.index], before, check_exact=True)
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("train.batch_size=5000", "train.batch_size: 5000 exceeds digits's 1168 training examples"),
+        ("data={name: 'nosuch:data'}", "data: nosuch:data: No module named 'nosuch'"),
+        ("model={name: 'nosuch:net'}", "model.name: nosuch:net: No module named 'nosuch'"),
+        ("resources.cpus=4096", "resources.cpus: a pack asks for 4096, there are "),
+    ],
+    ids=lambda value: value.partition("=")[0],
+)
+def test_a_study_that_does_not_fit_is_one_line(
+    regatta: Regatta, override: str, message: str
+) -> None:
+    process = regatta.start("run", "--set", override)
+    output, _ = process.communicate(timeout=60)
+    assert process.returncode == 2
+    (line,) = output.splitlines()
+    assert line.startswith(f"{regatta.spec}: {message}")
