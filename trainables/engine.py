@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from trainables import models, schedules
+from trainables.clipping import Bounds, clip
 from trainables.configs.optimizers import Optimizer as OptimizerConfig
 from trainables.configs.run import RunConfig, evaluation_interval, length
 from trainables.data.dataset import DataSet
@@ -110,6 +111,7 @@ class Stack:
             )
         self._rates = rates.to(device)
         self._hyper = hyperparameters([run.optimizer for run in self.runs], device)
+        self._clipping = Bounds.of([run.train for run in self.runs], device)
 
     def _initialize(self) -> None:
         device, dtype = self.arrays.train[0].device, self.arrays.train[0].dtype
@@ -161,7 +163,8 @@ class Stack:
         hyper = self._hyper | {"lr": self._rates[self.step]}
         loss, hits = value.losses.mean(1), value.hits.to(torch.float32).mean(1)
         context = Context(run.optimizer, loss, run.train.batch_size / self.arrays.examples)
-        params, state = self._optimizer.update(gradients, self.state, self.params, hyper, context)
+        clipped = clip(gradients, self._clipping)
+        params, state = self._optimizer.update(clipped, self.state, self.params, hyper, context)
         if last:
             self._grad_norm = norm(gradients)
         # Assigned together, at the end: a step that raises leaves the stack whole.

@@ -184,6 +184,8 @@ DEFAULTS: list[tuple[Config, dict[str, Any]]] = [
             "target": None,
             "diverged_above": 1e6,
             "precision": "float32",
+            "clip_norm": None,
+            "clip_value": None,
         },
     ),
     (Objective(), {"metric": "valid/loss", "mode": "min"}),

@@ -29,12 +29,14 @@ def _update(
 ) -> tuple[Tree, State]:
     """c = β₁m + (1−β₁)g;  θ ← θ − η (sign c + λθ);  m ← β₂m + (1−β₂)g.
 
-    Chen et al. 2023, Algorithm 2; decay decoupled, as there.
+    Chen et al. 2023, Algorithm 2; decay decoupled, as there. A NaN stays
+    one: ``torch.sign`` makes it 0, which would hold the parameter still and hide it.
     """
     beta1, beta2 = value(hyper, "beta1"), value(hyper, "beta2")
 
     def rule(param: Tensor, grad: Tensor, old: Tree) -> tuple[Tensor, Tree]:
-        sign = torch.sign(average(old["m"], grad, beta1))
+        mixed = average(old["m"], grad, beta1)
+        sign = torch.where(mixed.isnan(), mixed, mixed.sign())
         new = decoupled(param, hyper) - shaped(hyper["lr"], param) * sign
         return new, {"m": average(old["m"], grad, beta2)}
 
