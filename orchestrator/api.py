@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -94,9 +93,8 @@ def run_study(
         mirror = start_mirror(store.folder, study.tracking)
         page: Path | None = None
         try:
-            with ThreadPoolExecutor(1) as closing:
-                finish = train(study, store, closing)
-                page = _report(store.folder) if report else None
+            finish = train(study, store)
+            page = _report(store.folder) if report else None
         finally:
             sentence = _finish(mirror)
     return Result(finish, page, sentence)

@@ -10,7 +10,6 @@ import shutil
 import sys
 import tempfile
 from collections.abc import Iterator
-from concurrent.futures import Executor
 
 _QUIET = {
     "RAY_USAGE_STATS_ENABLED": "0",
@@ -40,13 +39,10 @@ def prepare_environment() -> None:
 
 
 @contextlib.contextmanager
-def ray_cluster(closing: Executor) -> Iterator[dict[str, float]]:
+def ray_cluster() -> Iterator[dict[str, float]]:
     """Connects to RAY_ADDRESS, or starts Ray on this machine; yields the cluster's resources.
 
     A local cluster keeps its files in a temporary folder, and is gone afterwards.
-
-    Args:
-        closing: where Ray is shut down, which is a second of waiting.
     """
     address = os.environ.get("RAY_ADDRESS")
     folder = None if address else tempfile.mkdtemp(prefix="regatta-")
@@ -65,12 +61,6 @@ def ray_cluster(closing: Executor) -> Iterator[dict[str, float]]:
         ray.init(log_to_driver=False, logging_level=logging.ERROR, **own)
         yield ray.cluster_resources()
     finally:
-        closing.submit(_shut_down, folder)
-
-
-def _shut_down(folder: str | None) -> None:
-    import ray
-
-    ray.shutdown()
-    if folder is not None:
-        shutil.rmtree(folder, ignore_errors=True)
+        ray.shutdown()
+        if folder is not None:
+            shutil.rmtree(folder, ignore_errors=True)

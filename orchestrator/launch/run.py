@@ -6,7 +6,6 @@ import shutil
 import sys
 from collections import Counter
 from collections.abc import Mapping
-from concurrent.futures import Executor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -38,11 +37,8 @@ class Finish:
     seconds: float
 
 
-def train(study: Study, store: Store, closing: Executor) -> Finish:
+def train(study: Study, store: Store) -> Finish:
     """Trains every run of the study that the store does not hold yet; failed ones again.
-
-    Args:
-        closing: where Ray is shut down while the caller goes on, with the report for one.
 
     Raises:
         LaunchError: the study does not fit its data or the cluster's resources.
@@ -51,7 +47,7 @@ def train(study: Study, store: Store, closing: Executor) -> Finish:
     left = {name: runs[name] for name, s in store.statuses().items() if s not in DONE}
     lengths = {name: work(run) for name, run in runs.items()}
     tally = Tally(study.objective, lengths, store.outcomes())
-    interrupted = bool(left) and _train(study, store, runs, left, tally, closing)
+    interrupted = bool(left) and _train(study, store, runs, left, tally)
     store.set_meta(
         finished=None if interrupted else now(),
         wall_seconds=store.meta().get("wall_seconds", 0.0) + tally.seconds,
@@ -67,7 +63,6 @@ def _train(
     runs: Mapping[str, RunConfig],
     left: Mapping[str, RunConfig],
     tally: Tally,
-    closing: Executor,
 ) -> bool:
     """Trains the runs that are left; True where the user interrupted it."""
     sys.path.insert(0, str(study.path.resolve().parent))
@@ -75,7 +70,7 @@ def _train(
     check(left.values(), data)
     prepare_environment()
     try:
-        with display(tally, study.name), ray_cluster(closing) as resources:
+        with display(tally, study.name), ray_cluster() as resources:
             _tune(study, store, runs, left, data, resources, tally)
     except KeyboardInterrupt:
         return True
