@@ -128,17 +128,32 @@ def test_the_engine_evaluates_the_average(
     assert found["valid/loss"] != pytest.approx(last["valid/loss"], rel=1e-3)
 
 
+def _steps(stack: Stack, until: int) -> list[float]:
+    """How far each lane's last step went, in gradients."""
+    before = stack.params
+    stack.advance(until)
+    metrics, _ = stack.evaluate()
+    moved = [(stack.params[name] - p).flatten(1).square().sum(1) for name, p in before.items()]
+    return list(torch.stack(moved).sum(0).sqrt().numpy() / metrics["grad_norm"])
+
+
 def test_the_engine_gives_each_lane_its_loss(
     make_run: Callable[..., RunConfig], small_data: DataSet
 ) -> None:
     """The first Polyak step of every lane is its own loss / (c ‖g‖²)."""
     train = {"steps": 1, "precision": "float64"}
-    runs = [make_run(optimizer=Sps(c=c, max_step=1e3), train=train, seed=3) for c in (0.5, 2.0)]
+    runs = [make_run(optimizer=Sps(max_step=1e3), train=train, seed=seed) for seed in (3, 4)]
     stack = Stack(runs, Arrays.of(small_data, torch.device("cpu"), torch.float64))
-    before = stack.params
-    stack.advance(1)
+    found = _steps(stack, 1)
     metrics, losses = stack.evaluate()
-    for lane, c in enumerate((0.5, 2.0)):
-        square = sum((stack.params[n] - p)[lane].square().sum() for n, p in before.items())
-        expected = losses[0, lane] / (c * metrics["grad_norm"][lane])
-        assert math.sqrt(square) == pytest.approx(expected, rel=1e-9)
+    assert found == pytest.approx(losses[0] / (0.5 * metrics["grad_norm"] ** 2), rel=1e-9)
+
+
+def test_the_engine_gives_the_batch_share(
+    make_run: Callable[..., RunConfig], small_data: DataSet
+) -> None:
+    """A bound on the step grows by 2^(batch / training examples) from one step to the next."""
+    run = make_run(optimizer=Sps(max_step=1e-3), train={"steps": 2, "precision": "float64"})
+    stack = Stack([run], Arrays.of(small_data, torch.device("cpu"), torch.float64))
+    assert _steps(stack, 1) == pytest.approx([1e-3], rel=1e-9)
+    assert _steps(stack, 2) == pytest.approx([1e-3 * 2 ** (13 / stack.arrays.examples)], rel=1e-9)
