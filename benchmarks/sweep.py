@@ -32,6 +32,7 @@ class Row:
 
     contender: str
     runs: int
+    epochs: float
     seconds: list[float] = field(default_factory=list)
     measured_runs: int = 0
     """Less than ``runs``: the seconds were extrapolated."""
@@ -45,10 +46,12 @@ class Row:
 
 def main() -> None:
     given = _arguments()
-    overrides, runs = grid(given.runs, given.epochs)
+    overrides = grid(given.runs, given.epochs)
+    runs = load_study(STUDY, overrides).runs()
+    epochs = runs[0].train.epochs or 0.0
     chosen = [c for c in CONTENDERS if not given.only or c.name in given.only]
     console = Console()
-    rows = {c.name: Row(c.name, runs) for c in chosen}
+    rows = {c.name: Row(c.name, len(runs), epochs) for c in chosen}
     for _ in range(given.repeat):
         for contender in chosen:
             row = rows[contender.name]
@@ -79,7 +82,7 @@ def _arguments() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def grid(runs: int, epochs: int | None) -> tuple[list[str], int]:
+def grid(runs: int, epochs: int | None) -> list[str]:
     """Overrides of the study that make about ``runs`` runs of it, by its learning rates."""
     study = load_study(STUDY)
     others = len(study.runs()) // len(study.axes["optimizer.lr"])
@@ -90,7 +93,7 @@ def grid(runs: int, epochs: int | None) -> tuple[list[str], int]:
     ]
     if epochs is not None:
         overrides.append(f"train.epochs={epochs}")
-    return overrides, rates * others
+    return overrides
 
 
 def measure(row: Row, contender: Contender, overrides: Sequence[str], subset: int | None) -> None:
@@ -111,8 +114,9 @@ def measure(row: Row, contender: Contender, overrides: Sequence[str], subset: in
 def show(rows: dict[str, Row]) -> Table:
     """The table of all contenders."""
     first = next(iter(rows.values()))
-    some = " (fastest of several rounds)" if len(first.seconds) > 1 else ""
-    table = Table(title=f"{first.runs} runs, start-up included{some}")
+    rounds = len(first.seconds)
+    some = f", fastest of {rounds} rounds" if rounds > 1 else ""
+    table = Table(title=f"{first.runs} runs of {first.epochs:g} epochs, start-up included{some}")
     table.add_column("contender")
     for column in ("seconds", "runs/s", f"× {first.contender}", "loss", "accuracy", "same"):
         table.add_column(column, justify="right", no_wrap=True)

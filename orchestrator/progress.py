@@ -11,6 +11,7 @@ from typing import Any
 
 from rich.console import Console, Group
 from rich.live import Live
+from rich.padding import Padding
 from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
@@ -45,7 +46,7 @@ class Tally:
         self._status = {outcome.run_id: outcome.status for outcome in outcomes}
         self._steps = {outcome.run_id: outcome.steps for outcome in outcomes}
         self._epochs: dict[str, float] = {}
-        self._started = time.monotonic()
+        self._since = time.monotonic()
         self._done_before = self._finished()
         self._steps_before = sum(self._steps.values())
         self._first_report: float | None = None
@@ -77,7 +78,12 @@ class Tally:
 
     @property
     def seconds(self) -> float:
-        return time.monotonic() - self._started
+        return time.monotonic() - self._since
+
+    @property
+    def started(self) -> bool:
+        """Whether anything has been reported yet."""
+        return self._first_report is not None
 
     @property
     def share_done(self) -> float:
@@ -147,16 +153,18 @@ def display(tally: Tally, title: str) -> Iterator[None]:
 
     def report() -> None:
         while not stop.wait(_SECONDS_BETWEEN_LINES):
+            if not tally.started:
+                continue
             print(f"{title}: {line(tally)}", flush=True)  # noqa: T201 - a log file, not a screen
 
     thread = threading.Thread(target=report, daemon=True)
     thread.start()
     try:
         yield
+        print(f"{title}: {line(tally)}", flush=True)  # noqa: T201 - see above
     finally:
         stop.set()
         thread.join()
-        print(f"{title}: {line(tally)}", flush=True)  # noqa: T201 - see above
 
 
 def panel(tally: Tally, title: str) -> Group:
@@ -176,4 +184,5 @@ def panel(tally: Tally, title: str) -> Group:
     if tally.best is not None:
         metric = f"{tally.objective.metric} {tally.best[0]:.4g}"
         grid.add_row("best", Text.assemble(metric, (f"  run {tally.best[1]}", "dim")))
-    return Group(head, ProgressBar(total=1.0, completed=tally.share_done, width=60), grid)
+    bar = ProgressBar(total=1.0, completed=tally.share_done, width=60)
+    return Group(head, Padding(bar), grid)  # a bar alone ends without a line break

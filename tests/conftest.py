@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
 from trainables.configs import Digits, Mlp, RunConfig, Train
 from trainables.configs.optimizers import Sgd
@@ -18,6 +19,8 @@ from trainables.data.dataset import split
 # Nothing that a test starts may speak to the outside, or write to the user's home.
 os.environ["WANDB_MODE"] = "offline"
 os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+# Tiny tensors gain nothing from threads, which wait for each other on a busy machine.
+torch.set_num_threads(1)
 
 
 @pytest.fixture(scope="session")

@@ -13,13 +13,14 @@ import torch
 from torch import Tensor
 
 from trainables import models, schedules
+from trainables.clipping import Bounds, clip
 from trainables.configs.optimizers import Optimizer as OptimizerConfig
 from trainables.configs.run import SCORES, RunConfig, evaluation_interval, length
 from trainables.data.dataset import DataSet
 from trainables.forward import Network, loss_and_gradients, outputs
-from trainables.lanes import State, Tree, derive, permutation, select, stack
+from trainables.lanes import State, Tree, derive, norm, permutation, select, stack
 from trainables.losses import LOSSES
-from trainables.optimizers import OPTIMIZERS
+from trainables.optimizers import OPTIMIZERS, Context
 
 _EVALUATION_BATCH = 1024
 DTYPES = {"float32": torch.float32, "float64": torch.float64}
@@ -112,6 +113,7 @@ class Stack:
             )
         self._rates = rates.to(device)
         self._hyper = hyperparameters([run.optimizer for run in self.runs], device)
+        self._clipping = Bounds.of([run.train for run in self.runs], device)
 
     def _initialize(self) -> None:
         device, dtype = self.arrays.train[0].device, self.arrays.train[0].dtype
@@ -162,13 +164,13 @@ class Stack:
             self._keys + derive(self.step),
         )
         hyper = self._hyper | {"lr": self._rates[self.step]}
-        params, state = self._optimizer.update(
-            gradients, self.state, self.params, hyper, run.optimizer
-        )
         loss = value.losses.mean(1)
         scores = value.scores.to(loss.dtype).mean(1)
+        context = Context(run.optimizer, loss, run.train.batch_size / self.arrays.examples)
+        clipped = clip(gradients, self._clipping)
+        params, state = self._optimizer.update(clipped, self.state, self.params, hyper, context)
         if last:
-            self._grad_norm = _norm(gradients)
+            self._grad_norm = norm(gradients)
         # Assigned together, at the end: a step that raises leaves the stack whole.
         self.params, self.state, self.buffers = params, state, buffers
         self._losses.append(loss)
@@ -230,8 +232,9 @@ class Stack:
         """Mean loss and mean score of each lane on one split, (L,) each."""
         loss = LOSSES[self.runs[0].train.loss]
         total = torch.zeros(2, self.lanes, dtype=torch.float64, device=split[0].device)
+        params = self._optimizer.evaluated(self.params, self.state)
         for x, y in zip(*(torch.split(t, _EVALUATION_BATCH) for t in split), strict=True):
-            predicted = outputs(self.network, self.params, self.buffers, x)
+            predicted = outputs(self.network, params, self.buffers, x)
             targets = y.expand(self.lanes, *y.shape)
             value = loss(predicted, targets)
             total[0] += value.losses.sum(1)
@@ -307,9 +310,3 @@ def hyperparameters(
         if isinstance(values[0], float) and wanted:
             found[field.name] = torch.tensor(values, dtype=torch.float64, device=device)
     return found
-
-
-def _norm(tree: Tree) -> Tensor:
-    """Euclidean norm of each lane's whole gradient, (L,)."""
-    squares = [t.flatten(1).to(torch.float64).square().sum(1) for t in tree.values()]
-    return torch.stack(squares).sum(0).sqrt()

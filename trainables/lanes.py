@@ -35,6 +35,20 @@ def per_lane(values: Tensor, like: Tensor) -> Tensor:
     return values.view(-1, *[1] * (like.dim() - 1))
 
 
+def dot(a: Mapping[str, Tensor], b: Mapping[str, Tensor]) -> Tensor:
+    """Inner product of two trees in each lane, (L,) float64."""
+    products = [
+        (tensor.flatten(1).to(torch.float64) * b[name].flatten(1).to(torch.float64)).sum(1)
+        for name, tensor in a.items()
+    ]
+    return torch.stack(products).sum(0)
+
+
+def norm(tree: Mapping[str, Tensor]) -> Tensor:
+    """Euclidean norm of a tree in each lane, (L,) float64."""
+    return dot(tree, tree).sqrt()
+
+
 def derive(seed: int, *words: object) -> int:
     """A seed in [0, 2⁶³) for one purpose, e.g. ``derive(seed, "order", epoch)``.
 

@@ -6,7 +6,6 @@ import shutil
 import sys
 from collections import Counter
 from collections.abc import Mapping
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -67,22 +66,15 @@ def _train(
 ) -> bool:
     """Trains the runs that are left; True where the user interrupted it."""
     sys.path.insert(0, str(study.path.resolve().parent))
+    data = load_data(left.values())
+    check(left.values(), data)
     prepare_environment()
     try:
-        with ThreadPoolExecutor(1) as thread:
-            # Starting Ray is mostly waiting for processes: the data load meanwhile.
-            loading = thread.submit(_checked_data, left)
-            with ray_cluster() as resources:
-                _tune(study, store, runs, left, loading.result(), resources, tally)
+        with display(tally, study.name), ray_cluster() as resources:
+            _tune(study, store, runs, left, data, resources, tally)
     except KeyboardInterrupt:
         return True
     return False
-
-
-def _checked_data(left: Mapping[str, RunConfig]) -> dict[str, DataSet]:
-    data = load_data(left.values())
-    check(left.values(), data)
-    return data
 
 
 def _tune(
@@ -123,8 +115,7 @@ def _tune(
         ),
     )
     try:
-        with display(tally, study.name):
-            tuner.fit()
+        tuner.fit()
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
 

@@ -31,7 +31,7 @@ def make_tasks(
     resumed = {
         pack["pack_id"]: pack
         for pack in store.packs()
-        if pack["status"] == "running"
+        if pack["status"] in ("pending", "running")
         and any(run_id in left for run_id in pack["run_ids"])
         and all(run_id in runs for run_id in pack["run_ids"])
     }
@@ -46,6 +46,7 @@ def make_tasks(
             (pack.pack_id, pack.run_ids, fresh_settings)
             for pack in make_packs(rest, slots=slots, most_lanes=study.execution.lanes)
         ]
+    store.plan_packs(packs)
     return [
         PackTask(
             pack_id=pack_id,

@@ -133,6 +133,25 @@ class Store:
         query = "SELECT run_id, status FROM runs WHERE planned ORDER BY number"
         return dict(self._db.execute(query))
 
+    def plan_packs(self, packs: Iterable[tuple[str, Sequence[str], Mapping[str, Any]]]) -> None:
+        """Makes (pack_id, run_ids, settings) the packs to be trained, before any of them starts.
+
+        So that a study that is killed at once still goes on with the same packs. Unfinished
+        packs of an earlier plan that are not named again are dropped.
+        """
+        with self._transaction():
+            self._db.execute(
+                "UPDATE packs SET status = 'dropped' WHERE status IN ('pending', 'running')"
+            )
+            self._db.executemany(
+                "INSERT INTO packs (pack_id, run_ids, settings, status) VALUES (?, ?, ?, 'pending')"
+                " ON CONFLICT (pack_id) DO UPDATE SET status = 'pending'",
+                (
+                    (pack_id, json.dumps(list(run_ids)), json.dumps(settings))
+                    for pack_id, run_ids, settings in packs
+                ),
+            )
+
     def start_pack(self, pack_id: str, run_ids: Sequence[str], settings: Mapping[str, Any]) -> None:
         """A pack begins, or begins again: its unfinished runs are now running."""
         with self._transaction():

@@ -60,6 +60,7 @@ def test_a_panel_fits_a_narrow_terminal(tally: Tally) -> None:
     console.print(panel(tally, "study"))
     text = console.export_text()
     assert "1 completed" in text
+    assert text.splitlines()[2].startswith("runs"), "the bar has a line of its own"
     assert max(map(len, text.splitlines())) <= 60
 
 

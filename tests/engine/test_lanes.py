@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 
 from trainables import models, schedules
 from trainables.configs import Mlp, RunConfig, UserModel
+from trainables.configs.base import Steps
 from trainables.configs.optimizers import Adam, AdamW, Sgd
 from trainables.configs.run import run_id
 from trainables.configs.schedules import Constant, Cosine, OneCycle
@@ -183,13 +184,20 @@ def test_random_packs_equal_solo_runs(
 def test_resumed_is_bitwise_the_uninterrupted(
     make_run: Maker, small_data: DataSet, model: str
 ) -> None:
+    """Interrupted where one lane has ended off the others' grid of evaluations."""
+    every = Steps(steps=10)
     runs = [
-        make_run(train={"epochs": e}, model=MODELS[model], optimizer=o, seed=seed)
-        for e, o, seed in [
-            (5.0, Sgd(lr=0.1, momentum=0.9), 0),
-            (3.0, Sgd(lr=0.2), 1),
-            (5.0, Adam(lr=0.01), 1),
-            (5.0, Sgd(lr=1e6), 2),
+        make_run(
+            train={"steps": steps, "evaluate_every": every},
+            model=MODELS[model],
+            optimizer=optimizer,
+            seed=seed,
+        )
+        for steps, optimizer, seed in [
+            (35, Sgd(lr=0.1, momentum=0.9), 0),
+            (13, Sgd(lr=0.2), 1),
+            (35, Adam(lr=0.01), 1),
+            (35, Sgd(lr=1e6), 2),
         ]
     ]
     pack = [(run_id(run), run) for run in runs]

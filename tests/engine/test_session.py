@@ -74,6 +74,12 @@ def test_divergence_ends_a_run_and_its_neighbour_goes_on(
     assert found[run_id(tame)].status == "completed"
 
 
+def test_a_loss_that_is_not_a_number_is_divergence(make_run: Maker, data_of: Data) -> None:
+    run = make_run(train={"diverged_above": 1e308}, optimizer=Sgd(lr=1e38))
+    found = _run([run], data_of(run))["progress"][run_id(run)]
+    assert (found.status, found.reason) == ("diverged", "batch loss nan")
+
+
 def test_a_lane_that_raises_fails_alone(make_run: Maker, data_of: Data) -> None:
     """The module refuses vmap and, later, a run: the pack is split until the culprit is alone."""
     model = UserModel(name="tests.engine.models:fragile")

@@ -55,14 +55,14 @@ class Regatta:
         self._started.append(process)
         return process
 
-    def run(self, *arguments: str, results: str = "results", seconds: float = 120) -> str:
+    def run(self, *arguments: str, results: str = "results", seconds: float = 240) -> str:
         """Runs a command to its end and returns what it printed; it must exit with 0."""
         process = self.start(*arguments, results=results)
         output, _ = process.communicate(timeout=seconds)
         assert process.returncode == 0, output
         return output
 
-    def wait_for(self, condition: Callable[[], bool], seconds: float = 60) -> None:
+    def wait_for(self, condition: Callable[[], bool], seconds: float = 180) -> None:
         deadline = time.monotonic() + seconds
         while not condition():
             assert time.monotonic() < deadline, "waited in vain"

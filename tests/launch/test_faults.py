@@ -69,7 +69,7 @@ def test_killed_and_interrupted_studies_go_on_bitwise(regatta: Regatta) -> None:
     interrupted = regatta.start("run", results="broken")
     regatta.wait_for(lambda: _rows(broken) > after_kill + RUNS)
     interrupted.send_signal(signal.SIGINT)
-    output, _ = interrupted.communicate(timeout=60)
+    output, _ = interrupted.communicate(timeout=180)
     assert interrupted.returncode == 130, output
     assert "Traceback" not in output
     assert "Go on with: regatta run" in output
@@ -81,7 +81,7 @@ def test_killed_and_interrupted_studies_go_on_bitwise(regatta: Regatta) -> None:
         assert set(store.statuses().values()) == {"completed", "diverged"}
     assert not (broken / "packs").exists() or not list((broken / "packs").iterdir())
 
-    again = regatta.run("run", results="broken", seconds=20)
+    again = regatta.run("run", results="broken")
     assert "10 completed, 2 diverged" in again
     _same(broken, whole)
 
@@ -97,7 +97,7 @@ def test_a_killed_worker_costs_nothing_but_time(regatta: Regatta) -> None:
     ]
     assert victims, below
     os.kill(victims[0], signal.SIGKILL)
-    output, _ = process.communicate(timeout=120)
+    output, _ = process.communicate(timeout=240)
     assert process.returncode == 0, output
     _same(folder, regatta.folder / "whole/small")
     with Store.open(folder) as store:
@@ -111,13 +111,33 @@ def test_a_second_driver_is_refused_and_a_wider_study_adds_only_what_is_new(
     first = regatta.start("run")
     regatta.wait_for(lambda: _rows(folder) > 0)
     second = regatta.start("run")
-    refusal, _ = second.communicate(timeout=30)
+    refusal, _ = second.communicate(timeout=180)
     assert second.returncode == 2
     assert "another `regatta run` is at work there" in refusal
-    first.communicate(timeout=120)
+    first.communicate(timeout=240)
     assert first.returncode == 0
     before = _results(folder)[0].set_index("run_id")
     regatta.run("run", "--set", "seeds=3")
     after = _results(folder)[0].set_index("run_id")
     assert len(after) == RUNS + 6
     pd.testing.assert_frame_equal(after.loc[before.index], before, check_exact=True)
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("train.batch_size=5000", "train.batch_size: 5000 exceeds digits's 1168 training examples"),
+        ("data={name: 'nosuch:data'}", "data: nosuch:data: No module named 'nosuch'"),
+        ("model={name: 'nosuch:net'}", "model.name: nosuch:net: No module named 'nosuch'"),
+        ("resources.cpus=4096", "resources.cpus: a pack asks for 4096, there are "),
+    ],
+    ids=lambda value: value.partition("=")[0],
+)
+def test_a_study_that_does_not_fit_is_one_line(
+    regatta: Regatta, override: str, message: str
+) -> None:
+    process = regatta.start("run", "--set", override)
+    output, _ = process.communicate(timeout=180)
+    assert process.returncode == 2
+    (line,) = output.splitlines()
+    assert line.startswith(f"{regatta.spec}: {message}")

@@ -31,7 +31,27 @@ from trainables.configs.models import (
     Vit,
 )
 from trainables.configs.models import Linear as LinearModel
-from trainables.configs.optimizers import Adam, AdamW, Sgd
+from trainables.configs.optimizers import (
+    OPTIMIZERS,
+    AdaDelta,
+    AdaGrad,
+    Adam,
+    Adamax,
+    AdamW,
+    AmsGrad,
+    BarzilaiBorwein,
+    Lamb,
+    Lars,
+    Lion,
+    Muon,
+    NAdam,
+    RAdam,
+    RmsProp,
+    ScheduleFreeAdamW,
+    ScheduleFreeSgd,
+    Sgd,
+    Sps,
+)
 from trainables.configs.schedules import (
     Constant,
     Cosine,
@@ -133,6 +153,91 @@ DEFAULTS: list[tuple[Config, dict[str, Any]]] = [
     ),
     (Adam(), {"name": "adam", **ADAM}),
     (AdamW(), {"name": "adamw", **ADAM, "weight_decay": 0.01}),
+    (AmsGrad(), {"name": "amsgrad", **ADAM}),
+    (NAdam(), {"name": "nadam", **ADAM, "lr": 0.002, "momentum_decay": 0.004}),
+    (RAdam(), {"name": "radam", **ADAM}),
+    (Adamax(), {"name": "adamax", **ADAM, "lr": 0.002}),
+    (
+        AdaGrad(),
+        {
+            "name": "adagrad",
+            "lr": 0.01,
+            "eps": 1e-10,
+            "initial_accumulator": 0.0,
+            "weight_decay": 0.0,
+        },
+    ),
+    (
+        RmsProp(),
+        {
+            "name": "rmsprop",
+            "lr": 0.01,
+            "alpha": 0.99,
+            "momentum": 0.0,
+            "centered": False,
+            "eps": 1e-8,
+            "weight_decay": 0.0,
+        },
+    ),
+    (
+        AdaDelta(),
+        {"name": "adadelta", "lr": 1.0, "rho": 0.9, "eps": 1e-6, "weight_decay": 0.0},
+    ),
+    (
+        Lion(),
+        {"name": "lion", "lr": 1e-4, "beta1": 0.9, "beta2": 0.99, "weight_decay": 0.0},
+    ),
+    (
+        Lars(lr=0.7),
+        {
+            "name": "lars",
+            "lr": 0.7,
+            "momentum": 0.9,
+            "trust": 0.001,
+            "weight_decay": 0.0,
+            "skip_vectors": True,
+        },
+    ),
+    (
+        Lamb(),
+        {"name": "lamb", **ADAM, "eps": 1e-6, "weight_decay": 0.01, "skip_vectors": True},
+    ),
+    (
+        Muon(),
+        {
+            "name": "muon",
+            "lr": 0.02,
+            "momentum": 0.95,
+            "nesterov": True,
+            "weight_decay": 0.0,
+            "ns_steps": 5,
+            "adjust_lr": "original",
+            "adam_ratio": 0.015,
+            "beta1": 0.9,
+            "beta2": 0.95,
+            "eps": 1e-8,
+        },
+    ),
+    (
+        ScheduleFreeSgd(lr=0.7),
+        {"name": "schedule_free_sgd", "lr": 0.7, "momentum": 0.9, "weight_decay": 0.0},
+    ),
+    (ScheduleFreeAdamW(), {"name": "schedule_free_adamw", **ADAM, "lr": 0.0025}),
+    (
+        Sps(),
+        {"name": "sps", "lr": 1.0, "c": 0.5, "max_step": 1.0, "f_star": 0.0, "smooth": True},
+    ),
+    (
+        BarzilaiBorwein(),
+        {
+            "name": "barzilai_borwein",
+            "lr": 1.0,
+            "first_step": 0.001,
+            "min_step": 1e-10,
+            "max_step": 1000.0,
+            "variant": "long",
+        },
+    ),
     (Constant(), {"name": "constant", "warmup": 0.0}),
     (Step(), {"name": "step", "warmup": 0.0, "every": 0.3, "gamma": 0.1}),
     (
@@ -163,6 +268,8 @@ DEFAULTS: list[tuple[Config, dict[str, Any]]] = [
             "target": None,
             "diverged_above": 1e6,
             "precision": "float32",
+            "clip_norm": None,
+            "clip_value": None,
         },
     ),
     (Objective(), {"metric": "valid/loss", "mode": "min"}),
@@ -176,6 +283,10 @@ DEFAULTS: list[tuple[Config, dict[str, Any]]] = [
 @pytest.mark.parametrize(("config", "plain"), DEFAULTS, ids=lambda value: type(value).__name__)
 def test_defaults(config: Config, plain: dict[str, Any]) -> None:
     assert to_plain(config) == plain
+
+
+def test_every_optimizer_is_pinned() -> None:
+    assert {type(config) for config, _ in DEFAULTS} >= set(OPTIMIZERS.values())
 
 
 def run(**changes: Any) -> RunConfig:

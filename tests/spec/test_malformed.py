@@ -116,7 +116,7 @@ CASES: dict[str, tuple[str, *tuple[tuple[str, str, str], ...]]] = {
     "list as section": (study(train="[3]"), ("3:8", "got [3]", "{epochs: …}")),
     "unknown name": (
         study(optimizer="{name: sgdd, lr: 1}"),
-        ("2:19", "got sgdd; did you mean sgd?", "one of sgd, adam"),
+        ("2:19", "got sgdd; did you mean sgd?", "one of sgd, adagrad, rmsprop"),
     ),
     "no such name": (study(optimizer="{lr: 1}"), ("2:12", "name: is required", "one of sgd")),
     "number for a name": (study(optimizer="{name: 3}"), ("2:19", "got 3", "one of sgd")),

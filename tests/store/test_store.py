@@ -76,6 +76,14 @@ def test_a_replayed_report_counts_once_and_a_finished_run_stays_finished(store: 
     assert store.packs()[0]["attempts"] == 2
 
 
+def test_packs_are_planned_before_they_start_and_dropped_when_planned_anew(store: Store) -> None:
+    store.plan_packs([("q", ["b"], {"strategy": "fused"})])
+    statuses = {pack["pack_id"]: (pack["status"], pack["attempts"]) for pack in store.packs()}
+    assert statuses == {"p": ("dropped", 1), "q": ("pending", 0)}
+    store.start_pack("q", ["b"], {"strategy": "fused"})
+    assert [pack["attempts"] for pack in store.packs()] == [1, 1]
+
+
 def test_failing_runs_leaves_finished_ones_alone(store: Store) -> None:
     store.record("p", [], [_outcome("a", status="completed")])
     failed = store.fail_runs(["a", "b"], "Traceback\nRayActorError: died")

@@ -70,10 +70,16 @@ class Train(Config):
     diverged_above: Positive = 1e6
     """A run whose batch loss is non-finite or above this has diverged, and ends."""
     precision: Precision = "float32"
+    clip_norm: Positive | None = None
+    """The longest a gradient may be, over all parameters; longer ones are scaled down."""
+    clip_value: Positive | None = None
+    """The largest an entry of a gradient may be, in magnitude."""
 
     def __post_init__(self) -> None:
         if (self.epochs is None) == (self.steps is None):
             raise ValueError("write exactly one of epochs and steps")
+        if self.clip_norm is not None and self.clip_value is not None:
+            raise ValueError("write at most one of clip_norm and clip_value")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -139,9 +145,9 @@ def data_key(config: RunConfig) -> str:
 def fusion_key(config: RunConfig) -> str:
     """What runs must share to be stacked; equal keys may share a pack.
 
-    Shared: data, model, optimizer apart from its float fields, batch size, loss, precision
-    and the unit of evaluation. Free from lane to lane: float hyperparameters, schedule,
-    seed, length of training, target.
+    Shared: data, model, optimizer apart from its float fields, batch size, loss, precision,
+    how gradients are clipped and the unit of evaluation. Free from lane to lane: float
+    hyperparameters, bounds of clipping, schedule, seed, length of training, target.
     """
     optimizer = {
         key: value
@@ -156,5 +162,6 @@ def fusion_key(config: RunConfig) -> str:
         "optimizer": optimizer,
         "train": [train.batch_size, train.loss, train.precision, to_plain(train.evaluate_every)],
         "length": [train.epochs, train.steps] if shares_length else None,
+        "clip": [train.clip_norm is not None, train.clip_value is not None],
     }
     return json.dumps(shared, sort_keys=True)

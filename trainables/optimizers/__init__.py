@@ -1,8 +1,37 @@
 """Optimizers by name. A new one is one file here and one class in ``configs.optimizers``."""
 
-from trainables.optimizers.adam import adam, adamw
+from trainables.optimizers.adagrad import adadelta, adagrad
+from trainables.optimizers.adam import adam, adamw, amsgrad
+from trainables.optimizers.adam_variants import adamax, nadam, radam
+from trainables.optimizers.barzilai_borwein import barzilai_borwein
+from trainables.optimizers.base import Context as Context
 from trainables.optimizers.base import Hyper as Hyper
 from trainables.optimizers.base import Optimizer as Optimizer
+from trainables.optimizers.layerwise import lamb, lars
+from trainables.optimizers.lion import lion
+from trainables.optimizers.muon import muon
+from trainables.optimizers.polyak import sps
+from trainables.optimizers.rmsprop import rmsprop
+from trainables.optimizers.schedule_free import schedule_free_adamw, schedule_free_sgd
 from trainables.optimizers.sgd import sgd
 
-OPTIMIZERS: dict[str, Optimizer] = {"sgd": sgd, "adam": adam, "adamw": adamw}
+OPTIMIZERS: dict[str, Optimizer] = {
+    "sgd": sgd,
+    "adagrad": adagrad,
+    "rmsprop": rmsprop,
+    "adadelta": adadelta,
+    "adam": adam,
+    "adamw": adamw,
+    "amsgrad": amsgrad,
+    "nadam": nadam,
+    "radam": radam,
+    "adamax": adamax,
+    "lion": lion,
+    "lars": lars,
+    "lamb": lamb,
+    "muon": muon,
+    "schedule_free_sgd": schedule_free_sgd,
+    "schedule_free_adamw": schedule_free_adamw,
+    "sps": sps,
+    "barzilai_borwein": barzilai_borwein,
+}

@@ -1,4 +1,4 @@
-"""What an optimizer is: two pure functions on stacked trees."""
+"""What an optimizer is, pure functions on stacked trees, and the arithmetic that many share."""
 
 from __future__ import annotations
 
@@ -9,28 +9,108 @@ import torch
 from torch import Tensor
 
 from trainables.configs.optimizers import Optimizer as OptimizerConfig
-from trainables.lanes import State, Tree
+from trainables.lanes import State, Tree, norm, per_lane
 
 Hyper = Mapping[str, Tensor]
 """Hyperparameter → its value in each lane (L,), float64. One that is 0 in every lane is left
 out, so that the work it would ask for is left out, too. ``lr`` is this step's."""
 
 
-class Optimizer(NamedTuple):
-    """``init(params) → state``; ``update(grads, state, params, hyper, config) → (params, state)``.
+class Context(NamedTuple):
+    """What a step knows beside gradients and hyperparameters."""
 
-    Both are pure: no tensor given is changed. ``config`` serves for what lanes share (flags
-    such as ``nesterov``); whatever varies from lane to lane is in ``hyper``.
+    config: OptimizerConfig
+    """For what lanes share (flags such as ``nesterov``)."""
+    loss: Tensor
+    """Each lane's loss on this batch, before the step, (L,)."""
+    batch_share: float
+    """Batch size / training examples."""
+
+
+def _same(params: Tree, state: State) -> Tree:
+    return params
+
+
+class Optimizer(NamedTuple):
+    """``init(params, config) → state``; ``update(grads, state, params, hyper, context) →
+    (params, state)``; ``evaluated(params, state) → params``, the weights to evaluate where
+    they are not those that train.
+
+    All are pure: no tensor given is changed. Whatever varies from lane to lane is in ``hyper``.
     """
 
     init: Callable[[Tree, OptimizerConfig], State]
-    update: Callable[[Tree, State, Tree, Hyper, OptimizerConfig], tuple[Tree, State]]
+    update: Callable[[Tree, State, Tree, Hyper, Context], tuple[Tree, State]]
+    evaluated: Callable[[Tree, State], Tree] = _same
+
+
+Rule = Callable[[Tensor, Tensor, Tree], tuple[Tensor, Tree]]
+"""``(param, grad, slots) → (param, slots)``: an update that sees one tensor at a time."""
+
+
+def each(rule: Rule, params: Tree, grads: Tree, slots: State) -> tuple[Tree, State]:
+    """Applies ``rule`` to every parameter with its entries of ``slots`` (slot → parameter → …)."""
+    new_params: Tree = {}
+    new_slots: State = {}
+    for name, grad in grads.items():
+        old = {slot: tree[name] for slot, tree in slots.items() if name in tree}
+        new_params[name], new = rule(params[name], grad, old)
+        for slot, tensor in new.items():
+            new_slots.setdefault(slot, {})[name] = tensor
+    return new_params, new_slots
 
 
 def zeros_like(params: Tree) -> Tree:
     return {name: torch.zeros_like(param) for name, param in params.items()}
 
 
+def zeros(params: Tree) -> Tensor:
+    """A number for each lane, 0 at first: (L,) float64."""
+    first = next(iter(params.values()))
+    return torch.zeros(len(first), dtype=torch.float64, device=first.device)
+
+
 def shaped(values: Tensor, like: Tensor) -> Tensor:
     """(L,) float64 numbers as (L, 1, …, 1) in the dtype of ``like`` (L, …)."""
-    return values.to(like.dtype).view(-1, *[1] * (like.dim() - 1))
+    return per_lane(values.to(like.dtype), like)
+
+
+def value(hyper: Hyper, name: str) -> Tensor:
+    """A hyperparameter (L,), 0 where every lane has 0."""
+    return hyper[name] if name in hyper else torch.zeros_like(hyper["lr"])
+
+
+def coupled(grads: Tree, params: Tree, hyper: Hyper) -> Tree:
+    """g + λθ: weight decay as the gradient of ½λ|θ|²."""
+    decay = hyper.get("weight_decay")
+    if decay is None:
+        return grads
+    return {
+        name: torch.addcmul(grad, shaped(decay, grad), params[name]) for name, grad in grads.items()
+    }
+
+
+def decoupled(param: Tensor, hyper: Hyper) -> Tensor:
+    """(1 − ηλ)θ: weight decay apart from the gradient."""
+    decay = hyper.get("weight_decay")
+    return param if decay is None else param * shaped(1 - hyper["lr"] * decay, param)
+
+
+def average(old: Tensor, new: Tensor, beta: Tensor) -> Tensor:
+    """β·old + (1 − β)·new, with β (L,)."""
+    return torch.lerp(old, new, shaped(1 - beta, new))
+
+
+def average_square(old: Tensor, new: Tensor, beta: Tensor) -> Tensor:
+    """β·old + (1 − β)·new², with β (L,)."""
+    return torch.addcmul(old * shaped(beta, new), new * shaped(1 - beta, new), new)
+
+
+def tensor_norm(tensor: Tensor) -> Tensor:
+    """Each lane's Euclidean norm of one tensor (L, …), (L,) float64."""
+    return norm({"": tensor})
+
+
+def is_matrix(tensor: Tensor) -> bool:
+    """Whether a lane's tensor has two dimensions or more: a weight, neither bias nor norm."""
+    return tensor.dim() >= 3

@@ -38,7 +38,9 @@ def setup_section(results: Results) -> Section:
             Block(title=f"The study as written ({_file_name(meta)})", text=str(meta["spec"]))
             for _ in range("spec" in meta)
         ],
-        notes=["Run-hours are the wall-clock time of each run, summed over all runs."]
+        notes=[
+            "Run-hours sum what each run took of its pack: elapsed time, shared among its lanes."
+        ]
         if len(runs)
         else [],
     )

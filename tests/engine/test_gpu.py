@@ -1,0 +1,47 @@
+"""The same promises on a CUDA device."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+import torch
+
+from trainables.configs import Mlp, RunConfig, UserModel
+from trainables.configs.optimizers import Adam
+from trainables.configs.run import run_id
+from trainables.data import DataSet
+from trainables.session import PackSession, Settings
+
+pytestmark = [
+    pytest.mark.gpu,
+    pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device"),
+]
+MODELS = [
+    Mlp(hidden=(11, 3)),
+    UserModel(name="tests.engine.models:convolutional", args={"dropout": 0.3}),
+]
+
+
+@pytest.mark.parametrize("model", MODELS, ids=["chain", "vmap"])
+def test_a_gpu_agrees_with_the_cpu_packed_and_alone(
+    make_run: Callable[..., RunConfig],
+    data_of: Callable[[RunConfig], dict[str, DataSet]],
+    model: Mlp | UserModel,
+) -> None:
+    runs = [
+        make_run(model=model, optimizer=Adam(lr=0.01), seed=s, train={"precision": "float64"})
+        for s in range(3)
+    ]
+    pack = [(run_id(run), run) for run in runs]
+
+    def finals(runs: list[tuple[str, RunConfig]], device: str) -> dict[str, float]:
+        session = PackSession(runs, data_of(runs[0][1]), Settings(device=device, strategy="fused"))
+        while not session.finished:
+            session.advance()
+        return {name: p.final["test/loss"] for name, p in session.progress.items()}
+
+    packed = finals(pack, "cuda")
+    assert packed == pytest.approx(finals(pack, "cpu"), rel=1e-8)
+    for one in pack:
+        assert finals([one], "cuda")[one[0]] == pytest.approx(packed[one[0]], rel=1e-8)

@@ -1,0 +1,159 @@
+"""Methods that find their step: closed forms on problems whose answer is known."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Callable
+
+import pytest
+import torch
+from torch import Tensor
+
+from trainables.configs import RunConfig
+from trainables.configs.optimizers import BarzilaiBorwein, ScheduleFreeSgd, Sps
+from trainables.data import DataSet
+from trainables.engine import Arrays, Stack, hyperparameters
+from trainables.optimizers import OPTIMIZERS, Context
+
+CURVATURES = torch.tensor([0.5, 1.0, 3.0], dtype=torch.float64)
+
+
+def _quadratic(point: Tensor) -> tuple[Tensor, Tensor]:
+    """f = ½ Σ h x², per lane, and its gradient; the minimum is 0 at 0."""
+    return 0.5 * (CURVATURES * point**2).sum(1), CURVATURES * point
+
+
+def _descend(config: Sps | BarzilaiBorwein, steps: int) -> list[Tensor]:
+    params = {"x": torch.tensor([[1.0, -2.0, 0.7]], dtype=torch.float64)}
+    optimizer = OPTIMIZERS[config.name]
+    state = optimizer.init(params, config)
+    hyper = hyperparameters([config], torch.device("cpu"))
+    points = [params["x"]]
+    for _ in range(steps):
+        loss, grad = _quadratic(params["x"])
+        context = Context(config, loss, 0.5)
+        params, state = optimizer.update({"x": grad}, state, params, hyper, context)
+        points.append(params["x"])
+    return points
+
+
+def test_polyak_finds_the_step_of_a_round_bowl() -> None:
+    """On ½h‖x‖² the step is 1/(2ch): with c = ½ one step reaches the minimum, from any h."""
+    config = Sps(c=0.5, max_step=100.0)
+    start = torch.randn(3, 5, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+    h = CURVATURES[:, None]
+    context = Context(config, 0.5 * (h * start**2).sum(1), 1.0)
+    hyper = hyperparameters([config] * 3, torch.device("cpu"))
+    state = OPTIMIZERS["sps"].init({"x": start}, config)
+    params, _ = OPTIMIZERS["sps"].update({"x": h * start}, state, {"x": start}, hyper, context)
+    assert params["x"].abs().max() < 1e-15
+
+
+def test_polyak_interpolates_least_squares() -> None:
+    """Consistent equations, one a step, c = ½: Kaczmarz's projections, down to rounding."""
+    generator = torch.Generator().manual_seed(2)
+    rows = torch.randn(3, 5, dtype=torch.float64, generator=generator)
+    solution = torch.randn(5, dtype=torch.float64, generator=generator)
+    config = Sps(c=0.5, max_step=1e6, smooth=False)
+    hyper = hyperparameters([config], torch.device("cpu"))
+    params = {"x": torch.zeros(1, 5, dtype=torch.float64)}
+    state = OPTIMIZERS["sps"].init(params, config)
+    for step in range(600):
+        row = rows[step % 3]
+        residual = params["x"] @ row - row @ solution
+        context = Context(config, 0.5 * residual**2, 1 / 3)
+        grads = {"x": residual[:, None] * row}
+        projected = params["x"] - residual[:, None] * row / (row @ row)
+        params, state = OPTIMIZERS["sps"].update(grads, state, params, hyper, context)
+        torch.testing.assert_close(params["x"], projected, rtol=1e-12, atol=1e-15)
+    assert (rows @ (params["x"][0] - solution)).abs().max() < 1e-10
+
+
+def test_a_smooth_polyak_step_doubles_at_most_once_an_epoch() -> None:
+    points = _descend(Sps(max_step=1e-3), 6)
+    for k, (before, after) in enumerate(itertools.pairwise(points)):
+        step = ((before - after).norm() / (CURVATURES * before).norm()).item()
+        assert step == pytest.approx(1e-3 * math.sqrt(2) ** k, rel=1e-9)
+
+
+@pytest.mark.parametrize("variant", ["long", "short"])
+def test_barzilai_borwein_solves_a_quadratic(variant: str) -> None:
+    """Against the two-point formula in plain numbers, and to the minimum in a few steps."""
+    config = BarzilaiBorwein(first_step=0.1, variant=variant)
+    points = [point[0] for point in _descend(config, 25)]
+    h, x, old, step = CURVATURES, points[0], None, 0.1
+    for point in points[:12]:
+        torch.testing.assert_close(point, x, rtol=1e-8, atol=1e-14)
+        if old is not None:
+            s = x - old
+            numbers = ((s @ s) / (s @ (h * s)), (s @ (h * s)) / ((h * s) @ (h * s)))
+            step = numbers[variant == "short"].item()
+        old, x = x, x - step * h * x
+    assert points[-1].abs().max() < 1e-8
+
+
+def test_barzilai_borwein_keeps_its_step_where_the_curvature_is_negative() -> None:
+    config = BarzilaiBorwein(first_step=0.1)
+    hyper = hyperparameters([config], torch.device("cpu"))
+    params = {"x": torch.ones(1, 3, dtype=torch.float64)}
+    state = OPTIMIZERS["barzilai_borwein"].init(params, config)
+    for _ in range(4):
+        context = Context(config, torch.zeros(1), 1.0)
+        grads = {"x": -params["x"]}
+        before = params["x"]
+        params, state = OPTIMIZERS["barzilai_borwein"].update(grads, state, params, hyper, context)
+        torch.testing.assert_close(params["x"], 1.1 * before)
+
+
+def test_the_engine_evaluates_the_average(
+    make_run: Callable[..., RunConfig], small_data: DataSet
+) -> None:
+    """With momentum 0 schedule-free SGD trains as SGD, and evaluates the mean of its iterates."""
+    run = make_run(
+        optimizer=ScheduleFreeSgd(lr=0.3, momentum=0.0), train={"steps": 5, "precision": "float64"}
+    )
+    stack = Stack([run], Arrays.of(small_data, torch.device("cpu"), torch.float64))
+    iterates = []
+    for step in range(5):
+        stack.advance(step + 1)
+        iterates.append(stack.params)
+    found, _ = stack.evaluate()
+    stack.state = {"x": stack.params}
+    last, _ = stack.evaluate()
+    mean = {n: torch.stack([p[n] for p in iterates]).mean(0) for n in stack.params}
+    stack.state = {"x": mean}
+    expected, _ = stack.evaluate()
+    assert found["valid/loss"] == pytest.approx(expected["valid/loss"], rel=1e-12)
+    assert found["valid/loss"] != pytest.approx(last["valid/loss"], rel=1e-3)
+
+
+def _steps(stack: Stack, until: int) -> list[float]:
+    """How far each lane's last step went, in gradients."""
+    before = stack.params
+    stack.advance(until)
+    metrics, _ = stack.evaluate()
+    moved = [(stack.params[name] - p).flatten(1).square().sum(1) for name, p in before.items()]
+    return list(torch.stack(moved).sum(0).sqrt().numpy() / metrics["grad_norm"])
+
+
+def test_the_engine_gives_each_lane_its_loss(
+    make_run: Callable[..., RunConfig], small_data: DataSet
+) -> None:
+    """The first Polyak step of every lane is its own loss / (c ‖g‖²)."""
+    train = {"steps": 1, "precision": "float64"}
+    runs = [make_run(optimizer=Sps(max_step=1e3), train=train, seed=seed) for seed in (3, 4)]
+    stack = Stack(runs, Arrays.of(small_data, torch.device("cpu"), torch.float64))
+    found = _steps(stack, 1)
+    metrics, losses = stack.evaluate()
+    assert found == pytest.approx(losses[0] / (0.5 * metrics["grad_norm"] ** 2), rel=1e-9)
+
+
+def test_the_engine_gives_the_batch_share(
+    make_run: Callable[..., RunConfig], small_data: DataSet
+) -> None:
+    """A bound on the step grows by 2^(batch / training examples) from one step to the next."""
+    run = make_run(optimizer=Sps(max_step=1e-3), train={"steps": 2, "precision": "float64"})
+    stack = Stack([run], Arrays.of(small_data, torch.device("cpu"), torch.float64))
+    assert _steps(stack, 1) == pytest.approx([1e-3], rel=1e-9)
+    assert _steps(stack, 2) == pytest.approx([1e-3 * 2 ** (13 / stack.arrays.examples)], rel=1e-9)
