@@ -6,12 +6,14 @@ side on the device, so a step reads its row and never calls a scheduler.
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Callable
 from functools import lru_cache
+from typing import Any
 
 import torch
 from torch import Tensor
-from torch.optim import SGD, Optimizer, lr_scheduler
+from torch.optim import Optimizer, lr_scheduler
 
 from trainables.configs import schedules as configs
 from trainables.configs.base import Config, Duration, steps_in
@@ -53,11 +55,26 @@ def table(schedule: configs.Schedule, lr: float, total_steps: int, steps_per_epo
     return torch.cat([rise, main])
 
 
+class _Probe(Optimizer):
+    """An optimizer with a learning rate and nothing to optimize.
+
+    Building a real one imports ``torch._dynamo``, a second of work in every worker.
+    """
+
+    def __init__(self, lr: float) -> None:
+        self.defaults = {"lr": lr}
+        self.param_groups = [{"params": [torch.zeros(())], "lr": lr}]
+        self.state = defaultdict(dict)
+
+    def step(self, closure: Any = None) -> Any:
+        """Nothing; schedulers warn where no optimizer ever stepped."""
+
+
 def _run(factory: Factory, lr: float, steps: int) -> Tensor:
     """What a scheduler does to one parameter's learning rate, step by step."""
-    optimizer = SGD([torch.zeros((), requires_grad=True)], lr=lr)
+    optimizer = _Probe(lr)
     scheduler = factory(optimizer)
-    optimizer.step()  # schedulers warn where no optimizer ever stepped
+    optimizer.step()
     group = optimizer.param_groups[0]
     rates = [float(group["lr"])]
     for _ in range(steps - 1):
