@@ -11,7 +11,7 @@ from typing import Literal
 from orchestrator.launch import Finish, open_study, train
 from orchestrator.plan import Estimate, Pack, estimate, make_packs, unique_runs
 from orchestrator.spec import Study, load_study
-from orchestrator.store import Store
+from orchestrator.store import SETTLED, Store
 from orchestrator.tracking import Mirror, start_mirror
 from trainables.configs.run import fusion_key
 
@@ -62,7 +62,7 @@ def plan_study(study: Study | str | Path, results: str | Path = "results") -> Pl
                 for choice in pack["settings"].get("choices", []):
                     if known is not None and choice["seconds_per_step"]:
                         measured[fusion_key(runs[known])] = choice["seconds_per_step"]
-    done = {name for name, status in statuses.items() if status in ("completed", "diverged")}
+    done = {name for name, status in statuses.items() if status in SETTLED}
     left = {name: run for name, run in runs.items() if name not in done}
     slots = max(1, int((os.cpu_count() or 1) / study.resources.cpus))
     slots = min(slots, study.resources.max_concurrent or slots)

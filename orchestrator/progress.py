@@ -45,7 +45,6 @@ class Tally:
         self._work = work
         self._status = {outcome.run_id: outcome.status for outcome in outcomes}
         self._steps = {outcome.run_id: outcome.steps for outcome in outcomes}
-        self._epochs: dict[str, float] = {}
         self._since = time.monotonic()
         self._done_before = self._finished()
         self._steps_before = sum(self._steps.values())

@@ -97,8 +97,13 @@ class Stack:
     def lanes(self) -> int:
         return len(self.runs)
 
-    def _read_runs(self) -> None:
-        """Derives from ``self.runs`` what the step needs of them, on the device."""
+    def _read_runs(self, hyper: set[str] | None = None) -> None:
+        """Derives from ``self.runs`` what the step needs of them, on the device.
+
+        Args:
+            hyper: the hyperparameters in use; they stay in use, so that neither compaction
+                nor a restore changes an operation.
+        """
         device = self.arrays.train[0].device
         self.lengths = [length(run.train, self.steps_per_epoch) for run in self.runs]
         self._seeds = sorted({run.seed for run in self.runs})
@@ -112,7 +117,7 @@ class Stack:
                 run.schedule, run.optimizer.lr, steps, self.steps_per_epoch
             )
         self._rates = rates.to(device)
-        self._hyper = hyperparameters([run.optimizer for run in self.runs], device)
+        self._hyper = hyperparameters([run.optimizer for run in self.runs], device, hyper)
         self._clipping = Bounds.of([run.train for run in self.runs], device)
 
     def _initialize(self) -> None:
@@ -254,10 +259,7 @@ class Stack:
         kept._scores = [scores.index_select(0, index) for scores in self._scores]
         kept._grad_norm = self._grad_norm.index_select(0, index)
         kept._epoch = -1
-        names = set(self._hyper)
-        kept._read_runs()
-        # A hyperparameter in use stays in use, so that compaction changes no operation.
-        kept._hyper = hyperparameters([r.optimizer for r in kept.runs], index.device, names)
+        kept._read_runs(set(self._hyper))
         return kept
 
     def state_dict(self) -> dict[str, Any]:

@@ -6,7 +6,7 @@ A tree is a dict of tensors, or a dict of such dicts. Every tensor in it has sha
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 import torch
 from torch import Tensor
@@ -19,10 +19,6 @@ State = dict[str, Tree]
 def stack(trees: Sequence[Mapping[str, Tensor]]) -> Tree:
     """L trees of tensors (…) as one tree of (L, …)."""
     return {name: torch.stack([tree[name] for tree in trees]) for name in trees[0]}
-
-
-def map_tree(function: Callable[[Tensor], Tensor], tree: Mapping[str, Tensor]) -> Tree:
-    return {name: function(tensor) for name, tensor in tree.items()}
 
 
 def select(tree: Mapping[str, Tensor], lanes: Tensor) -> Tree:

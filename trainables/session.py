@@ -133,8 +133,8 @@ class PackSession:
                 touched.update(part_ids[lane] for lane in due)
                 rows += self._evaluate(part_ids, part, due)
                 self._keep_unfinished(part_ids, part)
-        reported = [dataclasses.asdict(self.progress[run_id]) for run_id in self._runs]
-        return Report(rows, [p for p in reported if p["run_id"] in touched])
+        reported = [self.progress[run_id] for run_id in self._runs if run_id in touched]
+        return Report(rows, [dataclasses.asdict(progress) for progress in reported])
 
     def _advance_or_split(
         self, run_ids: list[str], stack: Stack, touched: set[str]

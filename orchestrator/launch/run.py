@@ -18,11 +18,10 @@ from orchestrator.plan import unique_runs
 from orchestrator.plan.packs import work
 from orchestrator.progress import Tally, display
 from orchestrator.spec.study import Study
-from orchestrator.store import Store
+from orchestrator.store import SETTLED, Store
 from trainables.configs.run import RunConfig
 from trainables.data import DataSet
 
-DONE = ("completed", "stopped", "diverged")
 _WORKER_DEATHS = 3
 """How often a pack whose worker died is started again before its runs count as failed."""
 
@@ -44,7 +43,7 @@ def train(study: Study, store: Store) -> Finish:
         LaunchError: the study does not fit its data or the cluster's resources.
     """
     runs = unique_runs(study.runs())
-    left = {name: runs[name] for name, s in store.statuses().items() if s not in DONE}
+    left = {name: runs[name] for name, s in store.statuses().items() if s not in SETTLED}
     lengths = {name: work(run) for name, run in runs.items()}
     tally = Tally(study.objective, lengths, store.outcomes())
     interrupted = bool(left) and _train(study, store, runs, left, tally)

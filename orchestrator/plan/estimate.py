@@ -40,11 +40,12 @@ def estimate(
     total, known, modelled = 0.0, 0, 0
     for config in runs.values():
         per_epoch = steps_per_epoch(config)
-        step = measured.get(fusion_key(config)) or _modelled_step(config)
+        found = measured.get(fusion_key(config))
+        step = found or _modelled_step(config)
         if step is None or (per_epoch is None and config.train.steps is None):
             continue
         known += 1
-        modelled += fusion_key(config) not in measured
+        modelled += found is None
         total += step * length(config.train, per_epoch or 1)
     if known < len(runs):
         return Estimate(None, None, f"{len(runs) - known} runs have a model or data not seen yet")

@@ -224,7 +224,8 @@ class Store:
                 f" WHERE run_id IN ({marks}) AND status IN ('pending', 'running')",
                 (reason, error, *run_ids),
             )
-        return [outcome for outcome in self.outcomes() if outcome.run_id in set(run_ids)]
+        wanted = set(run_ids)
+        return [outcome for outcome in self.outcomes() if outcome.run_id in wanted]
 
     def outcomes(self) -> list[Outcome]:
         """How every planned run stands."""

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 SCHEMA_VERSION = 1
-FINISHED = ("completed", "stopped", "diverged", "failed")
+SETTLED = ("completed", "stopped", "diverged")
+"""Statuses that stay: such a run is never trained again."""
+FINISHED = (*SETTLED, "failed")
+"""Statuses of runs that are not being trained; a failed one is tried again by the next launch."""
 
 SCHEMA = """
 CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;

@@ -25,7 +25,8 @@ from trainables.optimizers.base import (
 )
 
 
-def _init(params: Tree, config: OptimizerConfig, *, slots: tuple[str, ...] = ("m", "v")) -> State:
+def init(params: Tree, config: OptimizerConfig, *, slots: tuple[str, ...] = ("m", "v")) -> State:
+    """Moments of 0 and a count of steps, for Adam and its kin."""
     return {slot: zeros_like(params) for slot in slots} | {"count": {"": zeros(params)}}
 
 
@@ -70,9 +71,9 @@ def _update(
     return new_params, slots | {"count": {"": count}}
 
 
-adam = Optimizer(_init, _update)
-adamw = Optimizer(_init, partial(_update, decouple=True))
+adam = Optimizer(init, _update)
+adamw = Optimizer(init, partial(_update, decouple=True))
 amsgrad = Optimizer(
-    partial(_init, slots=("m", "v", "largest")),
+    partial(init, slots=("m", "v", "largest")),
     partial(_update, amsgrad=True),
 )

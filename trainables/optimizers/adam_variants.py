@@ -7,6 +7,7 @@ from torch import Tensor
 
 from trainables.configs.optimizers import Optimizer as OptimizerConfig
 from trainables.lanes import State, Tree
+from trainables.optimizers.adam import init
 from trainables.optimizers.base import (
     Context,
     Hyper,
@@ -18,17 +19,11 @@ from trainables.optimizers.base import (
     shaped,
     value,
     zeros,
-    zeros_like,
 )
 
 
-def _init(params: Tree, config: OptimizerConfig) -> State:
-    count = {"": zeros(params)}
-    return {"m": zeros_like(params), "v": zeros_like(params), "count": count}
-
-
 def _init_nadam(params: Tree, config: OptimizerConfig) -> State:
-    return _init(params, config) | {"product": {"": zeros(params) + 1}}
+    return init(params, config) | {"product": {"": zeros(params) + 1}}
 
 
 def _update_nadam(
@@ -112,5 +107,5 @@ def _update_adamax(
 
 
 nadam = Optimizer(_init_nadam, _update_nadam)
-radam = Optimizer(_init, _update_radam)
-adamax = Optimizer(_init, _update_adamax)
+radam = Optimizer(init, _update_radam)
+adamax = Optimizer(init, _update_adamax)
