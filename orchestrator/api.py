@@ -10,9 +10,9 @@ from typing import Literal
 
 from orchestrator.launch import Finish, open_study, train
 from orchestrator.plan import Estimate, Pack, estimate, make_packs, unique_runs
-from orchestrator.spec import Study, load_study
+from orchestrator.spec import Study, Tracking, load_study
 from orchestrator.store import SETTLED, Store
-from orchestrator.tracking import Mirror, start_mirror
+from orchestrator.tracking import Mirror, mirror_once, start_mirror
 from trainables.configs.run import fusion_key
 
 _MIRROR_SECONDS = 180.0
@@ -113,6 +113,22 @@ def export_results(
     with Store.open(Path(folder)) as store:
         tables = {"runs": store.runs(), "history": store.history()}
     return export(tables, Path(output), form)
+
+
+def sync_study(folder: str | Path) -> int:
+    """Brings W&B up to a study's store, as the study's ``tracking`` says.
+
+    Returns:
+        How many W&B runs were written; 0 where it was up to date, or is off.
+
+    Raises:
+        StoreError: there is no readable store in ``folder``.
+        MirrorError: W&B did not take all of it, or the study is being mirrored now.
+    """
+    folder = Path(folder).resolve()
+    with Store.open(folder) as store:
+        tracking = Tracking(**store.meta().get("tracking", {}))
+    return mirror_once(folder, tracking)
 
 
 def _loaded(study: Study | str | Path, overrides: Sequence[str] = ()) -> Study:

@@ -249,6 +249,21 @@ def export(
             _say(str(path))
 
 
+@app.command(epilog="Example: regatta sync results/lr-schedules")
+def sync(folder: Folder) -> None:
+    """Bring Weights & Biases up to a study's results, as its `tracking` section says."""
+    with _wrong_input():
+        from orchestrator.api import sync_study
+        from orchestrator.tracking import MirrorError
+
+        try:
+            written = sync_study(folder)
+        except MirrorError as error:
+            _say(f"W&B: {error}")
+            raise typer.Exit(1) from error
+    _say(f"W&B: {written} runs written")
+
+
 @app.command(epilog="Example: regatta schema > regatta.schema.json")
 def schema() -> None:
     """Print the JSON Schema of a study, for editors that complete and check YAML."""

@@ -64,6 +64,7 @@ def _describe(store: Store, study: Study, command: str) -> None:
         seeds=study.seeds,
         objective=to_plain(study.objective),
         report=to_plain(study.report),
+        tracking=to_plain(study.tracking),
         command=command,
         started=store.meta().get("started") or now(),
         finished=None,

@@ -16,7 +16,7 @@ from orchestrator.cli import app
 from orchestrator.store import Outcome, Store
 
 SWEEPS = Path(__file__).parents[2] / "sweeps"
-COMMANDS = ["validate", "plan", "run", "status", "report", "export", "schema", "init"]
+COMMANDS = ["validate", "plan", "run", "status", "report", "export", "sync", "schema", "init"]
 run = CliRunner().invoke
 
 
@@ -59,6 +59,7 @@ def test_a_malformed_study_is_one_line_and_exit_code_2(command: str, tmp_path: P
         ["status", "nowhere"],
         ["report", "nowhere"],
         ["export", "nowhere", "-o", "out"],
+        ["sync", "nowhere"],
         ["validate", "nowhere.yaml"],
         ["init", __file__],
         ["plan", str(SWEEPS / "lr_schedules.yaml"), "--set", "optimizer.speed=3"],
