@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import atexit
 import os
+import shutil
+import tempfile
 from collections.abc import Callable
 from typing import Any
 
@@ -19,6 +22,9 @@ from trainables.data.dataset import split
 # Nothing that a test starts may speak to the outside, or write to the user's home.
 os.environ["WANDB_MODE"] = "offline"
 os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+_CACHE = tempfile.mkdtemp(prefix="rg-cache-")
+os.environ["XDG_CACHE_HOME"] = _CACHE
+atexit.register(shutil.rmtree, _CACHE, ignore_errors=True)
 # Tiny tensors gain nothing from threads, which wait for each other on a busy machine.
 torch.set_num_threads(1)
 

@@ -7,7 +7,6 @@ import re
 from pathlib import Path
 from typing import Any
 
-import vl_convert
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
@@ -17,6 +16,7 @@ from orchestrator.report.sections import SECTIONS
 from orchestrator.report.sections.model import Figure, Section
 from orchestrator.report.sections.setup import status_counts
 from orchestrator.report.theme import DARK, FONT, LIGHT, PAGE_CONFIG
+from orchestrator.report.vega import vega_script
 
 
 def write_report(folder: Path, output: Path | None = None, *, figures: bool = True) -> Path:
@@ -72,7 +72,7 @@ def render(results: Results, sections: list[Section], *, exported: bool) -> str:
         total=len(results.runs),
         exported=exported,
         style=Markup(_style()),  # noqa: S704 - our own file
-        vega=Markup(_vega()) if any(s.figures for s in sections) else "",  # noqa: S704 - a library
+        vega=Markup(vega_script()) if any(s.figures for s in sections) else "",  # noqa: S704 - a library
         chart=_chart_json,
         finished=str(results.meta.get("finished") or "")[:10],
     )
@@ -89,12 +89,6 @@ def _style() -> str:
         f":root{{--font:{FONT};{light}}}\n"
         f"@media screen and (prefers-color-scheme:dark){{:root{{{dark}}}}}\n{sheet}"
     )
-
-
-def _vega() -> str:
-    """Vega, Vega-Lite and vega-embed as one script that cannot end the element it stands in."""
-    script: str = vl_convert.javascript_bundle("window.vegaEmbed = vegaEmbed;")
-    return re.sub(r"<(/script|!--|script)", r"\\x3c\1", script, flags=re.IGNORECASE)
 
 
 def _chart_json(figure: Figure) -> Markup:

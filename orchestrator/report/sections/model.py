@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 import altair as alt
@@ -12,7 +13,7 @@ import pandas as pd
 from orchestrator.report.figures import Chart
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@dataclass(frozen=True, kw_only=True)
 class Figure:
     """A chart with its caption and the data behind it."""
 
@@ -26,10 +27,14 @@ class Figure:
 
     def spec(self, config: Mapping[str, Any]) -> dict[str, Any]:
         """The chart as a Vega-Lite specification with its data and this configuration."""
+        return {**self._drawn, "config": dict(config)}
+
+    @cached_property
+    def _drawn(self) -> dict[str, Any]:
         # Altair refuses more than 5,000 rows by default; sections keep their data small.
         with alt.data_transformers.enable("default", max_rows=None):
             spec: dict[str, Any] = self.chart.to_dict()
-        return {**spec, "config": dict(config)}
+        return spec
 
     def csv(self) -> str:
         return str(self.data.rename(columns=dict(self.columns)).to_csv(index=False))
