@@ -12,18 +12,19 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from trainables import models, schedules
+from trainables import models, precision, schedules
 from trainables.clipping import Bounds, clip
 from trainables.configs.optimizers import Optimizer as OptimizerConfig
 from trainables.configs.run import SCORES, RunConfig, evaluation_interval, length
 from trainables.data.dataset import DataSet
-from trainables.forward import Network, loss_and_gradients, outputs
+from trainables.forward import Network, outputs, training_losses
+from trainables.gradients import Batch, Gradients, batch_gradients, uphill
 from trainables.lanes import State, Tree, derive, norm, permutation, select, stack
 from trainables.losses import LOSSES
 from trainables.optimizers import OPTIMIZERS, Context
+from trainables.precision import LOW
 
 _EVALUATION_BATCH = 1024
-DTYPES = {"float32": torch.float32, "float64": torch.float64}
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,6 +120,8 @@ class Stack:
         self._rates = rates.to(device)
         self._hyper = hyperparameters([run.optimizer for run in self.runs], device, hyper)
         self._clipping = Bounds.of([run.train for run in self.runs], device)
+        radii = [run.train.sam_rho or 0.0 for run in self.runs]
+        self._sam = torch.tensor(radii, dtype=torch.float64, device=device) if radii[0] else None
 
     def _initialize(self) -> None:
         device, dtype = self.arrays.train[0].device, self.arrays.train[0].dtype
@@ -133,12 +136,14 @@ class Stack:
                     {name: p.detach() for name, p in module.named_parameters()},
                     {name: b.detach() for name, b in module.named_buffers()},
                 )
-        self.network = Network.of(module)
+        chosen = self.runs[0].train.precision
+        self.network = Network.of(module, LOW.get(chosen))
         self.params: Tree = stack([trees[run.seed][0] for run in self.runs])
         buffers = [trees[run.seed][1] for run in self.runs]
         self.buffers: Tree = stack(buffers)
         self._optimizer = OPTIMIZERS[self.runs[0].optimizer.name]
         self.state: State = self._optimizer.init(self.params, self.runs[0].optimizer)
+        self._scale = precision.first_scale(chosen, self.lanes, device)
         self._grad_norm = torch.zeros(self.lanes, device=device)
 
     def next_stop(self) -> int:
@@ -152,38 +157,50 @@ class Stack:
 
     def advance(self, until: int) -> None:
         """Trains all lanes up to step ``until``."""
-        with torch.no_grad():
+        with torch.no_grad(), precision.products(self.runs[0].train.precision):
             while self.step < until:
                 self._train_step(last=self.step + 1 == until)
 
     def _train_step(self, *, last: bool) -> None:
-        x, targets = self._batch()
+        batch = self._batch()
         run = self.runs[0]
-        value, gradients, buffers = loss_and_gradients(
-            self.network,
-            self.params,
-            self.buffers,
-            x,
-            targets,
-            LOSSES[run.train.loss],
-            self._keys + derive(self.step),
-        )
+        found = self._gradients(self.params, batch)
+        gradients = found.tree
+        if self._sam is not None:
+            gradients = self._gradients(uphill(self.params, gradients, self._sam), batch).tree
         hyper = self._hyper | {"lr": self._rates[self.step]}
-        loss = value.losses.mean(1)
-        scores = value.scores.to(loss.dtype).mean(1)
-        context = Context(run.optimizer, loss, run.train.batch_size / self.arrays.examples)
+        share = run.train.batch_size / self.arrays.examples
+        context = Context(run.optimizer, found.losses, share, lambda at: self._loss_at(at, batch))
         clipped = clip(gradients, self._clipping)
         params, state = self._optimizer.update(clipped, self.state, self.params, hyper, context)
+        if self._scale:
+            good = precision.finite(gradients)
+            params = precision.kept_where(good, params, self.params)
+            state = precision.kept_states(good, state, self.state)
+            self._scale = precision.next_scale(self._scale, good)
         if last:
             self._grad_norm = norm(gradients)
         # Assigned together, at the end: a step that raises leaves the stack whole.
-        self.params, self.state, self.buffers = params, state, buffers
-        self._losses.append(loss)
-        self._scores.append(scores)
+        self.params, self.state, self.buffers = params, state, found.buffers
+        self._losses.append(found.losses)
+        self._scores.append(found.scores)
         self.step += 1
 
-    def _batch(self) -> tuple[Tensor, Tensor]:
-        """The batch of every lane: x and y (L, B, …). Loaded once for each seed."""
+    def _gradients(self, params: Tree, batch: Batch) -> Gradients:
+        """What one batch of every lane says at ``params``."""
+        train = self.runs[0].train
+        loss = LOSSES[train.loss]
+        found = batch_gradients(self.network, params, self.buffers, batch, loss, train.accumulate)
+        return found._replace(tree=precision.unscaled(found.tree, self._scale))
+
+    def _loss_at(self, params: Tree, batch: Batch) -> Tensor:
+        """Each lane's loss (L,) on one batch at ``params``, the batch whole."""
+        loss = LOSSES[self.runs[0].train.loss]
+        x, targets, keys, _ = batch
+        return training_losses(self.network, params, self.buffers, x, targets, loss, keys)
+
+    def _batch(self) -> Batch:
+        """The batch of every lane. Loaded once for each seed."""
         epoch, position = divmod(self.step, self.steps_per_epoch)
         x, y = self.arrays.train
         if epoch != self._epoch:
@@ -195,12 +212,15 @@ class Stack:
         if len(self._seeds) == 1:
             chosen = index[0]
             inputs, labels = x.index_select(0, chosen), y.index_select(0, chosen)
-            return inputs.expand(self.lanes, *inputs.shape), labels.expand(
-                self.lanes, *labels.shape
+            return self._keyed(
+                inputs.expand(self.lanes, *inputs.shape), labels.expand(self.lanes, *labels.shape)
             )
         index = index.index_select(0, self._seed_of_lane).flatten()  # (L · B)
         inputs = x.index_select(0, index).view(self.lanes, size, *x.shape[1:])
-        return inputs, y.index_select(0, index).view(self.lanes, size, *y.shape[1:])
+        return self._keyed(inputs, y.index_select(0, index).view(self.lanes, size, *y.shape[1:]))
+
+    def _keyed(self, x: Tensor, targets: Tensor) -> Batch:
+        return Batch(x, targets, self._keys + derive(self.step), self._scale.get("scale"))
 
     def evaluate(self) -> tuple[dict[str, npt.NDArray[np.float64]], npt.NDArray[np.float64]]:
         """Metrics of every lane now, and batch losses since the last evaluation.
@@ -208,7 +228,7 @@ class Stack:
         Returns:
             metric → (L,); and the losses (steps, L) of the interval. One read from the device.
         """
-        with torch.no_grad():
+        with torch.no_grad(), precision.products(self.runs[0].train.precision):
             measured = [
                 *self._split_metrics(self.arrays.valid),
                 *self._split_metrics(self.arrays.test),
@@ -257,6 +277,7 @@ class Stack:
         kept.state = {name: select(tree, index) for name, tree in self.state.items()}
         kept._losses = [loss.index_select(0, index) for loss in self._losses]
         kept._scores = [scores.index_select(0, index) for scores in self._scores]
+        kept._scale = select(self._scale, index)
         kept._grad_norm = self._grad_norm.index_select(0, index)
         kept._epoch = -1
         kept._read_runs(set(self._hyper))
@@ -273,6 +294,7 @@ class Stack:
             "losses": list(self._losses),
             "scores": list(self._scores),
             "grad_norm": self._grad_norm,
+            "scale": self._scale,
         }
 
     def load_state_dict(self, saved: Mapping[str, Any]) -> None:
@@ -290,6 +312,7 @@ class Stack:
         self._losses = [t.to(device) for t in saved["losses"]]
         self._scores = [t.to(device) for t in saved["scores"]]
         self._grad_norm = saved["grad_norm"].to(device)
+        self._scale = {name: t.to(device) for name, t in saved["scale"].items()}
 
 
 def _variances(data: DataSet) -> dict[str, float]:

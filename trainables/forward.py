@@ -8,6 +8,7 @@ lanes share nothing, so the gradient of the sum over lanes is each lane's own gr
 
 from __future__ import annotations
 
+import contextlib
 from dataclasses import dataclass
 
 import torch
@@ -16,8 +17,9 @@ from torch.func import functional_call, vmap
 
 from trainables import chain
 from trainables.dropout import LaneDropout, has_dropout
-from trainables.lanes import Tree
+from trainables.lanes import Tree, per_lane
 from trainables.losses import Loss, LossValue
+from trainables.precision import LaneAutocast
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,10 +30,16 @@ class Network:
     links: tuple[chain.Link, ...] | None
     """The module as a chain, where it is one."""
     dropout: bool
+    low: torch.dtype | None = None
+    """The type of products, where it is not that of the weights."""
 
     @classmethod
-    def of(cls, module: nn.Module) -> Network:
-        return cls(module, chain.links(module), has_dropout(module))
+    def of(cls, module: nn.Module, low: torch.dtype | None = None) -> Network:
+        links = chain.links(module) if low is None else None
+        return cls(module, links, has_dropout(module), low)
+
+    def arithmetic(self) -> contextlib.AbstractContextManager[object]:
+        return contextlib.nullcontext() if self.low is None else LaneAutocast(self.low)
 
 
 def outputs(network: Network, params: Tree, buffers: Tree, x: Tensor) -> Tensor:
@@ -42,13 +50,31 @@ def outputs(network: Network, params: Tree, buffers: Tree, x: Tensor) -> Tensor:
     network.module.eval()
     if lanes == 1:
         tensors = {name: tensor[0] for name, tensor in (params | buffers).items()}
-        result: Tensor = functional_call(network.module, tensors, (x,))
-        return result.unsqueeze(0)
+        with network.arithmetic():
+            result: Tensor = functional_call(network.module, tensors, (x,))
+        return result.unsqueeze(0).to(x.dtype)
 
     def one(params: Tree, buffers: Tree) -> Tensor:
         return functional_call(network.module, (params, buffers), (x,))  # type: ignore[no-any-return]
 
-    return vmap(one)(params, buffers)
+    with network.arithmetic():
+        return vmap(one)(params, buffers).to(x.dtype)
+
+
+def training_losses(
+    network: Network,
+    params: Tree,
+    buffers: Tree,
+    x: Tensor,
+    targets: Tensor,
+    loss: Loss,
+    keys: Tensor,
+) -> Tensor:
+    """Each lane's mean loss (L,) of a training batch: a forward pass that leaves no trace."""
+    if network.links is not None:
+        return loss(chain.outputs(network.links, params, x), targets).losses.mean(1)
+    predicted, _ = _training_pass(network, params, buffers, x, keys)
+    return loss(predicted.to(x.dtype), targets).losses.mean(1)
 
 
 def loss_and_gradients(
@@ -59,12 +85,14 @@ def loss_and_gradients(
     targets: Tensor,
     loss: Loss,
     keys: Tensor,
+    scale: Tensor | None = None,
 ) -> tuple[LossValue, Tree, Tree]:
     """One training batch of every lane.
 
     Args:
         x: inputs (L, B, …); targets: (L, B).
         keys: per-lane int64 (L,) from which this step's dropout masks derive.
+        scale: what each lane's gradients are multiplied by on their way, (L,).
 
     Returns:
         What the loss says, gradients like ``params``, and the buffers after the pass (running
@@ -76,11 +104,12 @@ def loss_and_gradients(
     leaves = {name: param.detach().requires_grad_() for name, param in params.items()}
     with torch.enable_grad():
         predicted, new_buffers = _training_pass(network, leaves, buffers, x, keys)
-    value = loss(predicted.detach(), targets)
+    value = loss(predicted.detach().to(x.dtype), targets)
+    start = value.gradient if scale is None else value.gradient * per_lane(scale, value.gradient)
     found = torch.autograd.grad(
         predicted,
         list(leaves.values()),
-        value.gradient,
+        start.to(predicted.dtype),
         allow_unused=True,
         materialize_grads=True,
     )
@@ -102,8 +131,10 @@ def _training_pass(
         return result, own
 
     if len(x) > 1:
-        return vmap(one)(params, buffers, x, keys)
+        with network.arithmetic():
+            return vmap(one)(params, buffers, x, keys)
     # One lane needs no vmap: this is the eager loop, and as fast.
     first = {name: param[0] for name, param in params.items()}
-    result, own = one(first, {n: b[0] for n, b in buffers.items()}, x[0], keys[0])
+    with network.arithmetic():
+        result, own = one(first, {n: b[0] for n, b in buffers.items()}, x[0], keys[0])
     return result.unsqueeze(0), {name: buffer.unsqueeze(0) for name, buffer in own.items()}

@@ -16,8 +16,9 @@ import torch
 
 from trainables.configs.run import HIGHER_IS_BETTER, RunConfig, data_key, fusion_key
 from trainables.data.dataset import DataSet
-from trainables.engine import DTYPES, Arrays, Stack
-from trainables.stack_width import Choice, choose_width, split_evenly
+from trainables.engine import Arrays, Stack
+from trainables.precision import STORED
+from trainables.stack_width import Choice, choose_width, release_memory, split_evenly
 
 Strategy = Literal["auto", "fused", "sequential"]
 
@@ -106,16 +107,31 @@ class PackSession:
             choice = choose_width(configs, arrays, self.settings.strategy, width)
             self.choices.append(choice)
             for part in split_evenly(run_ids, choice.width):
-                self._stacks.append((part, Stack([self._runs[r] for r in part], arrays)))
+                self._add_stack(part, arrays)
         except Exception as error:  # a user's model may raise anything
             for run_id in run_ids:
                 self._fail(run_id, error)
+
+    def _add_stack(self, run_ids: list[str], arrays: Arrays) -> None:
+        """One stack of these runs, or several where memory does not hold it."""
+        try:
+            stack = Stack([self._runs[run_id] for run_id in run_ids], arrays)
+        except torch.OutOfMemoryError:
+            if len(run_ids) == 1:
+                raise
+            stack = None
+        if stack is not None:
+            self._stacks.append((run_ids, stack))
+            return
+        release_memory()
+        for part in split_evenly(run_ids, math.ceil(len(run_ids) / 2)):
+            self._add_stack(part, arrays)
 
     def _arrays_of(self, config: RunConfig) -> Arrays:
         key = (data_key(config), config.train.precision)
         if key not in self._arrays:
             device = torch.device(self.settings.device)
-            dtype = DTYPES[config.train.precision]
+            dtype = STORED[config.train.precision]
             self._arrays[key] = Arrays.of(self._data[key[0]], device, dtype)
         return self._arrays[key]
 
@@ -150,6 +166,7 @@ class PackSession:
             self._fail(run_ids[0], failure)
             touched.add(run_ids[0])
             return []
+        release_memory()
         half = len(run_ids) // 2
         return [
             done

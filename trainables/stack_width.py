@@ -63,22 +63,30 @@ def _measured(runs: Sequence[RunConfig], arrays: Arrays, lane_steps: int) -> Cho
     lanes = len(runs)
     times = {1: _seconds_per_lane_step(runs, arrays, 1)}
     budget = _SHARE_OF_TRAINING * times[1] * lane_steps
-    spent, width = 0.0, 1
+    spent, width, full = 0.0, 1, False
     while width < lanes:
         width = min(width * 4 if width < 16 else width * 2, lanes)
         expected = times[max(times)] * width * (_WARMUP_STEPS + _TIMED_STEPS * _ROUNDS)
         if spent + expected > budget:
             break
         started = time.perf_counter()
-        times[width] = _seconds_per_lane_step(runs, arrays, width)
+        try:
+            times[width] = _seconds_per_lane_step(runs, arrays, width)
+        except torch.OutOfMemoryError:
+            full = True
+            break
         spent += time.perf_counter() - started
         if times[width] > 1.3 * min(times.values()):
             break
+    if full:
+        release_memory()
     best = min(times, key=lambda w: times[w])
     even = math.ceil(lanes / math.ceil(lanes / best))
     figures = ", ".join(f"{w}: {1e3 * seconds:.3f}" for w, seconds in times.items())
     strategy = "sequential" if even == 1 else "fused"
-    return Choice(lanes, even, strategy, f"ms a lane and step by width: {figures}", times[best])
+    limit = f"; {width} do not fit the memory" if full else ""
+    reason = f"ms a lane and step by width: {figures}{limit}"
+    return Choice(lanes, even, strategy, reason, times[best])
 
 
 def _seconds_per_lane_step(runs: Sequence[RunConfig], arrays: Arrays, width: int) -> float:
@@ -93,6 +101,12 @@ def _seconds_per_lane_step(runs: Sequence[RunConfig], arrays: Arrays, width: int
             torch.cuda.synchronize()
         best = min(best, time.perf_counter() - started)
     return best / _TIMED_STEPS / width
+
+
+def release_memory() -> None:
+    """Gives the device what PyTorch keeps of freed tensors, after it ran out of memory."""
+    if torch.cuda.is_available():
+        torch.cuda.empty_cache()
 
 
 def split_evenly(items: Sequence[T], width: int) -> list[list[T]]:

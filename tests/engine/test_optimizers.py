@@ -31,6 +31,7 @@ from trainables.configs.optimizers import (
     ScheduleFreeAdamW,
     ScheduleFreeSgd,
     Sgd,
+    Sls,
     Sps,
 )
 from trainables.engine import hyperparameters
@@ -194,6 +195,10 @@ CASES: dict[str, tuple[list[list[Any]], Oracle]] = {
         ],
         dense.Sps,
     ),
+    "sls": (
+        [_grid(Sls, lr=(0.4, 2.0), c=(0.0, 0.5), backtrack=(0.5, 0.9), growth=(1.0, 3.0))],
+        dense.Sls,
+    ),
     "barzilai_borwein": (
         [
             _grid(BarzilaiBorwein, lr=(0.1, 0.3), max_step=(0.2, 1.0), variant=(variant,))
@@ -247,7 +252,7 @@ def test_equals_its_oracle(name: str, lanes: list[Any]) -> None:
     rates = torch.tensor([config.lr for config in lanes], dtype=torch.float64)
     for step in range(steps):
         factor = 1 + 0.5 * (step % 7)  # learning rates change from step to step
-        context = Context(lanes[0], _loss(params), dense.Sps.share)
+        context = Context(lanes[0], _loss(params), dense.Sps.share, _loss)
         params, state = ours.update(
             _gradient(params, step), state, params, hyper | {"lr": rates * factor}, context
         )
@@ -282,7 +287,7 @@ def test_muon_is_near_torch_in_bfloat16() -> None:
     hyper = hyperparameters([config], torch.device("cpu"))
     for step in range(5):
         theirs.grad = torch.randn(5, 3, generator=torch.Generator().manual_seed(step))
-        context = Context(config, torch.zeros(1), 1.0)
+        context = Context(config, torch.zeros(1), 1.0, _loss)
         gradient = {"weight": theirs.grad[None]}
         params, state = OPTIMIZERS["muon"].update(gradient, state, params, hyper, context)
         optimizer.step()

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+import torch
 
 from trainables import checkpoint
 from trainables.configs import Mlp, RunConfig, Target, UserModel
@@ -126,6 +127,41 @@ def test_auto_records_why_and_a_recorded_width_is_kept(make_run: Maker, data_of:
     assert chosen.seconds_per_step > 0
     kept = _run(runs, data_of(runs[0]), strategy="auto", widths=(4,))["session"].choices[0]
     assert (kept.width, kept.reason) == (4, "as recorded")
+
+
+@pytest.fixture
+def small_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A device that holds the gradients of three lanes, and the weights of five."""
+    from trainables import engine
+
+    gradients, build = engine.batch_gradients, engine.Stack.__init__
+
+    def train(network: Any, params: Any, *rest: Any) -> Any:
+        if len(next(iter(params.values()))) > 3:
+            raise torch.OutOfMemoryError("CUDA out of memory (planted)")
+        return gradients(network, params, *rest)
+
+    def initialize(stack: Any, runs: Any, arrays: Any) -> None:
+        if len(runs) > 5:
+            raise torch.OutOfMemoryError("CUDA out of memory (planted)")
+        build(stack, runs, arrays)
+
+    monkeypatch.setattr(engine, "batch_gradients", train)
+    monkeypatch.setattr(engine.Stack, "__init__", initialize)
+
+
+@pytest.mark.usefixtures("small_memory")
+@pytest.mark.parametrize("strategy", ["fused", "auto"])
+def test_out_of_memory_splits_the_pack(make_run: Maker, data_of: Data, strategy: str) -> None:
+    runs = [make_run(seed=seed) for seed in range(7)]
+    session = PackSession(
+        [(run_id(r), r) for r in runs], data_of(runs[0]), Settings(strategy=strategy)
+    )
+    while not session.finished:
+        session.advance()
+    assert {p.status for p in session.progress.values()} == {"completed"}
+    solo = _run([runs[6]], data_of(runs[0]))["progress"][run_id(runs[6])]
+    assert session.progress[run_id(runs[6])].final == pytest.approx(solo.final, rel=1e-4)
 
 
 def test_split_evenly() -> None:

@@ -11,12 +11,17 @@ import torch
 from torch import Tensor
 
 from trainables.configs import RunConfig
-from trainables.configs.optimizers import BarzilaiBorwein, ScheduleFreeSgd, Sps
+from trainables.configs.optimizers import BarzilaiBorwein, ScheduleFreeSgd, Sls, Sps
 from trainables.data import DataSet
 from trainables.engine import Arrays, Stack, hyperparameters
+from trainables.lanes import Tree
 from trainables.optimizers import OPTIMIZERS, Context
 
 CURVATURES = torch.tensor([0.5, 1.0, 3.0], dtype=torch.float64)
+
+
+def _no_loss(params: Tree) -> Tensor:
+    raise AssertionError("the method looks at no other point")
 
 
 def _quadratic(point: Tensor) -> tuple[Tensor, Tensor]:
@@ -24,7 +29,7 @@ def _quadratic(point: Tensor) -> tuple[Tensor, Tensor]:
     return 0.5 * (CURVATURES * point**2).sum(1), CURVATURES * point
 
 
-def _descend(config: Sps | BarzilaiBorwein, steps: int) -> list[Tensor]:
+def _descend(config: Sps | Sls | BarzilaiBorwein, steps: int) -> list[Tensor]:
     params = {"x": torch.tensor([[1.0, -2.0, 0.7]], dtype=torch.float64)}
     optimizer = OPTIMIZERS[config.name]
     state = optimizer.init(params, config)
@@ -32,7 +37,7 @@ def _descend(config: Sps | BarzilaiBorwein, steps: int) -> list[Tensor]:
     points = [params["x"]]
     for _ in range(steps):
         loss, grad = _quadratic(params["x"])
-        context = Context(config, loss, 0.5)
+        context = Context(config, loss, 0.5, lambda at: _quadratic(at["x"])[0])
         params, state = optimizer.update({"x": grad}, state, params, hyper, context)
         points.append(params["x"])
     return points
@@ -43,7 +48,7 @@ def test_polyak_finds_the_step_of_a_round_bowl() -> None:
     config = Sps(c=0.5, max_step=100.0)
     start = torch.randn(3, 5, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
     h = CURVATURES[:, None]
-    context = Context(config, 0.5 * (h * start**2).sum(1), 1.0)
+    context = Context(config, 0.5 * (h * start**2).sum(1), 1.0, _no_loss)
     hyper = hyperparameters([config] * 3, torch.device("cpu"))
     state = OPTIMIZERS["sps"].init({"x": start}, config)
     params, _ = OPTIMIZERS["sps"].update({"x": h * start}, state, {"x": start}, hyper, context)
@@ -62,7 +67,7 @@ def test_polyak_interpolates_least_squares() -> None:
     for step in range(600):
         row = rows[step % 3]
         residual = params["x"] @ row - row @ solution
-        context = Context(config, 0.5 * residual**2, 1 / 3)
+        context = Context(config, 0.5 * residual**2, 1 / 3, _no_loss)
         grads = {"x": residual[:, None] * row}
         projected = params["x"] - residual[:, None] * row / (row @ row)
         params, state = OPTIMIZERS["sps"].update(grads, state, params, hyper, context)
@@ -75,6 +80,30 @@ def test_a_smooth_polyak_step_doubles_at_most_once_an_epoch() -> None:
     for k, (before, after) in enumerate(itertools.pairwise(points)):
         step = ((before - after).norm() / (CURVATURES * before).norm()).item()
         assert step == pytest.approx(1e-3 * math.sqrt(2) ** k, rel=1e-9)
+
+
+def test_a_line_search_takes_the_first_step_that_armijo_allows() -> None:
+    """Against the search written out in plain numbers; steps fall, and grow again."""
+    config = Sls(lr=4.0, c=0.3, backtrack=0.7, growth=1.5)
+    points = [point[0] for point in _descend(config, 17)]
+    h, x, last = CURVATURES, points[0], None
+    taken = []
+    for point in points[1:]:
+        g, f = h * x, 0.5 * (h * x * x).sum()
+        step = 4.0 if last is None else min(4.0, last * 1.5**0.5)
+        while 0.5 * (h * (x - step * g) ** 2).sum() > f - 0.3 * step * (g @ g):
+            step *= 0.7
+        x, last = x - step * g, step
+        taken.append(step)
+        torch.testing.assert_close(point, x, rtol=1e-9, atol=1e-14)
+    assert min(taken) < 0.45 < 0.65 < max(taken) < 4
+
+
+def test_a_line_search_keeps_to_its_trials() -> None:
+    """Where no step will do, the last one tried is taken: the smallest."""
+    config = Sls(lr=1e6, backtrack=0.5, trials=3)
+    start, after = _descend(config, 1)
+    torch.testing.assert_close(after, start - 1e6 * 0.25 * CURVATURES * start)
 
 
 @pytest.mark.parametrize("variant", ["long", "short"])
@@ -99,7 +128,7 @@ def test_barzilai_borwein_keeps_its_step_where_the_curvature_is_negative() -> No
     params = {"x": torch.ones(1, 3, dtype=torch.float64)}
     state = OPTIMIZERS["barzilai_borwein"].init(params, config)
     for _ in range(4):
-        context = Context(config, torch.zeros(1), 1.0)
+        context = Context(config, torch.zeros(1), 1.0, _no_loss)
         grads = {"x": -params["x"]}
         before = params["x"]
         params, state = OPTIMIZERS["barzilai_borwein"].update(grads, state, params, hyper, context)
@@ -157,3 +186,24 @@ def test_the_engine_gives_the_batch_share(
     stack = Stack([run], Arrays.of(small_data, torch.device("cpu"), torch.float64))
     assert _steps(stack, 1) == pytest.approx([1e-3], rel=1e-9)
     assert _steps(stack, 2) == pytest.approx([1e-3 * 2 ** (13 / stack.arrays.examples)], rel=1e-9)
+
+
+def test_the_engine_gives_a_line_search_its_loss(
+    make_run: Callable[..., RunConfig], small_data: DataSet
+) -> None:
+    """Every step of every lane keeps Armijo's promise on the batch it was found on."""
+    train = {"steps": 3, "precision": "float64", "batch_size": 89}
+    lanes = zip((3, 4, 5), (9.0, 30.0, 0.01), strict=True)
+    runs = [make_run(optimizer=Sls(lr=lr), train=train, seed=seed) for seed, lr in lanes]
+    arrays = Arrays.of(small_data, torch.device("cpu"), torch.float64)
+    stack = Stack(runs, arrays)
+    for step in range(3):
+        batch = stack._batch()
+        before = stack._loss_at(stack.params, batch)
+        square = stack._gradients(stack.params, batch).tree
+        stack.advance(step + 1)
+        after = stack._loss_at(stack.params, batch)
+        step_size = stack.state["step"][""]
+        squares = sum(g.flatten(1).square().sum(1) for g in square.values())
+        assert (after <= before - 0.1 * step_size * squares + 1e-12).all()
+        assert step_size[2].item() == 0.01

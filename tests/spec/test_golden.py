@@ -50,6 +50,7 @@ from trainables.configs.optimizers import (
     ScheduleFreeAdamW,
     ScheduleFreeSgd,
     Sgd,
+    Sls,
     Sps,
 )
 from trainables.configs.schedules import (
@@ -228,6 +229,10 @@ DEFAULTS: list[tuple[Config, dict[str, Any]]] = [
         {"name": "sps", "lr": 1.0, "c": 0.5, "max_step": 1.0, "f_star": 0.0, "smooth": True},
     ),
     (
+        Sls(),
+        {"name": "sls", "lr": 1.0, "c": 0.1, "backtrack": 0.9, "growth": 2.0, "trials": 100},
+    ),
+    (
         BarzilaiBorwein(),
         {
             "name": "barzilai_borwein",
@@ -268,6 +273,8 @@ DEFAULTS: list[tuple[Config, dict[str, Any]]] = [
             "target": None,
             "diverged_above": 1e6,
             "precision": "float32",
+            "accumulate": 1,
+            "sam_rho": None,
             "clip_norm": None,
             "clip_value": None,
         },

@@ -76,7 +76,10 @@ def steps_in(duration: Duration, *, total_steps: int, steps_per_epoch: int) -> i
     return round(duration * total_steps)
 
 
-Precision = Literal["float32", "float64"]
+Precision = Literal["float32", "float64", "tf32", "bfloat16", "float16"]
+"""``tf32``: matrix products of float32 on a GPU's TF32 units. ``bfloat16`` and ``float16``:
+products in that type, the rest and the weights in float32 (Micikevicius et al. 2018);
+``float16`` with loss scaling."""
 
 
 def to_plain(value: Any) -> Any:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Annotated, Literal
 
-from trainables.configs.base import Config, Count, Fraction, NonNegative, Positive
+from trainables.configs.base import Bound, Config, Count, Fraction, NonNegative, Positive
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -236,6 +236,23 @@ class Sps(Config):
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class Sls(Config):
+    """Stochastic line search by Armijo's rule (Vaswani et al. 2019)."""
+
+    name: Literal["sls"] = "sls"
+    lr: Positive = 1.0
+    """The largest step; what schedules move."""
+    c: Fraction = 0.1
+    """Share of the decrease promised by the gradient that a step must bring."""
+    backtrack: Annotated[float, Bound(gt=0, lt=1)] = 0.9
+    """What a step that brings less is multiplied by."""
+    growth: Annotated[float, Bound(ge=1)] = 2.0
+    """The first step tried is the last one taken, grown at most this much an epoch."""
+    trials: Count = 100
+    """Steps tried at most; where none will do, the smallest is taken."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class BarzilaiBorwein(Config):
     """Barzilai–Borwein steps (1988), safeguarded; meant for full batches."""
 
@@ -271,6 +288,7 @@ Optimizer = (
     | ScheduleFreeSgd
     | ScheduleFreeAdamW
     | Sps
+    | Sls
     | BarzilaiBorwein
 )
 OPTIMIZERS: dict[str, type[Optimizer]] = {
@@ -291,5 +309,6 @@ OPTIMIZERS: dict[str, type[Optimizer]] = {
     "schedule_free_sgd": ScheduleFreeSgd,
     "schedule_free_adamw": ScheduleFreeAdamW,
     "sps": Sps,
+    "sls": Sls,
     "barzilai_borwein": BarzilaiBorwein,
 }

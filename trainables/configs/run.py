@@ -70,6 +70,11 @@ class Train(Config):
     diverged_above: Positive = 1e6
     """A run whose batch loss is non-finite or above this has diverged, and ends."""
     precision: Precision = "float32"
+    accumulate: Count = 1
+    """Parts of equal size that a batch is trained in, one after the other, to save memory: the
+    gradient is their mean. Batch normalization sees one part at a time."""
+    sam_rho: Positive | None = None
+    """Sharpness-aware minimization: the gradient is taken this far uphill."""
     clip_norm: Positive | None = None
     """The longest a gradient may be, over all parameters; longer ones are scaled down."""
     clip_value: Positive | None = None
@@ -80,6 +85,10 @@ class Train(Config):
             raise ValueError("write exactly one of epochs and steps")
         if self.clip_norm is not None and self.clip_value is not None:
             raise ValueError("write at most one of clip_norm and clip_value")
+        if self.batch_size % self.accumulate:
+            raise ValueError(
+                f"accumulate: {self.accumulate} does not divide batch_size {self.batch_size}"
+            )
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -146,8 +155,9 @@ def fusion_key(config: RunConfig) -> str:
     """What runs must share to be stacked; equal keys may share a pack.
 
     Shared: data, model, optimizer apart from its float fields, batch size, loss, precision,
-    how gradients are clipped and the unit of evaluation. Free from lane to lane: float
-    hyperparameters, bounds of clipping, schedule, seed, length of training, target.
+    how gradients are taken and clipped, and the unit of evaluation. Free from lane to lane:
+    float hyperparameters, bounds of clipping, SAM's radius, schedule, seed, length of training,
+    target.
     """
     optimizer = {
         key: value
@@ -163,5 +173,6 @@ def fusion_key(config: RunConfig) -> str:
         "train": [train.batch_size, train.loss, train.precision, to_plain(train.evaluate_every)],
         "length": [train.epochs, train.steps] if shares_length else None,
         "clip": [train.clip_norm is not None, train.clip_value is not None],
+        "gradient": [train.accumulate, train.sam_rho is not None],
     }
     return json.dumps(shared, sort_keys=True)

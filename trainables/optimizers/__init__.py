@@ -8,6 +8,7 @@ from trainables.optimizers.base import Context as Context
 from trainables.optimizers.base import Hyper as Hyper
 from trainables.optimizers.base import Optimizer as Optimizer
 from trainables.optimizers.layerwise import lamb, lars
+from trainables.optimizers.line_search import sls
 from trainables.optimizers.lion import lion
 from trainables.optimizers.muon import muon
 from trainables.optimizers.polyak import sps
@@ -33,5 +34,6 @@ OPTIMIZERS: dict[str, Optimizer] = {
     "schedule_free_sgd": schedule_free_sgd,
     "schedule_free_adamw": schedule_free_adamw,
     "sps": sps,
+    "sls": sls,
     "barzilai_borwein": barzilai_borwein,
 }

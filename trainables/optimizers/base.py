@@ -25,6 +25,8 @@ class Context(NamedTuple):
     """Each lane's loss on this batch, before the step, (L,)."""
     batch_share: float
     """Batch size / training examples."""
+    loss_at: Callable[[Tree], Tensor]
+    """(params) → each lane's loss on this batch with other weights, (L,): a forward pass."""
 
 
 def _same(params: Tree, state: State) -> Tree:
