@@ -12,7 +12,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from trainables import models, precision, schedules
+from trainables import models, plateau, precision, schedules
 from trainables.clipping import Bounds, clip
 from trainables.configs.optimizers import Optimizer as OptimizerConfig
 from trainables.configs.run import SCORES, RunConfig, evaluation_interval, length
@@ -88,6 +88,7 @@ class Stack:
             )
         self.steps_per_epoch = arrays.examples // first.train.batch_size
         self.interval = evaluation_interval(first.train, self.steps_per_epoch)
+        self._plateaus = [plateau.of(run, self.steps_per_epoch) for run in self.runs]
         self._read_runs()
         self._losses: list[Tensor] = []
         self._scores: list[Tensor] = []
@@ -117,6 +118,8 @@ class Stack:
             rates[:steps, lane] = schedules.table(
                 run.schedule, run.optimizer.lr, steps, self.steps_per_epoch
             )
+            if (follows := self._plateaus[lane]) is not None and follows.lr != run.optimizer.lr:
+                rates[self.step : steps, lane] = follows.lr
         self._rates = rates.to(device)
         self._hyper = hyperparameters([run.optimizer for run in self.runs], device, hyper)
         self._clipping = Bounds.of([run.train for run in self.runs], device)
@@ -253,6 +256,17 @@ class Stack:
             self._losses, self._scores = [], []
         return metrics, losses
 
+    def adapt(self, metrics: Mapping[str, npt.NDArray[np.float64]]) -> None:
+        """Shows an evaluation's metrics to the schedules that follow them."""
+        if self.step % self.interval:
+            return  # an evaluation for the sake of a lane that ended
+        for lane, follows in enumerate(self._plateaus):
+            if follows is None:
+                continue
+            own = {name: float(values[lane]) for name, values in metrics.items()}
+            if follows.observe(self.step, own):
+                self._rates[self.step : self.lengths[lane], lane] = follows.lr
+
     def _split_metrics(self, split: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:
         """Mean loss and mean score of each lane on one split, (L,) each."""
         loss = LOSSES[self.runs[0].train.loss]
@@ -280,6 +294,7 @@ class Stack:
         kept._scale = select(self._scale, index)
         kept._grad_norm = self._grad_norm.index_select(0, index)
         kept._epoch = -1
+        kept._plateaus = [self._plateaus[lane] for lane in lanes]
         kept._read_runs(set(self._hyper))
         return kept
 
@@ -295,6 +310,7 @@ class Stack:
             "scores": list(self._scores),
             "grad_norm": self._grad_norm,
             "scale": self._scale,
+            "plateaus": [follows and follows.state_dict() for follows in self._plateaus],
         }
 
     def load_state_dict(self, saved: Mapping[str, Any]) -> None:
@@ -307,8 +323,10 @@ class Stack:
             name: {key: t.to(device) for key, t in tree.items()}
             for name, tree in saved["state"].items()
         }
-        optimizers = [run.optimizer for run in self.runs]
-        self._hyper = hyperparameters(optimizers, device, set(saved["hyper"]))
+        for follows, state in zip(self._plateaus, saved["plateaus"], strict=True):
+            if follows is not None:
+                follows.load_state_dict(state)
+        self._read_runs(set(saved["hyper"]))
         self._losses = [t.to(device) for t in saved["losses"]]
         self._scores = [t.to(device) for t in saved["scores"]]
         self._grad_norm = saved["grad_norm"].to(device)

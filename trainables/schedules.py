@@ -6,6 +6,7 @@ side on the device, so a step reads its row and never calls a scheduler.
 
 from __future__ import annotations
 
+import math
 from collections import defaultdict
 from collections.abc import Callable
 from functools import lru_cache
@@ -27,10 +28,11 @@ def table(schedule: configs.Schedule, lr: float, total_steps: int, steps_per_epo
 
     Linear warmup over n steps is lr·(t+1)/n; the schedule proper then runs over the
     remaining T = total_steps − n steps from its own beginning. Shares in a schedule (period,
-    milestones) are of ``total_steps``.
+    milestones) are of ``total_steps``. Where PyTorch has no such scheduler, its ``LambdaLR``
+    runs the formula that the configuration gives.
 
     Raises:
-        ValueError: the warmup leaves no step for the schedule.
+        ValueError: the warmup leaves no step for the schedule, or too few.
     """
 
     def steps(duration: Duration) -> int:
@@ -55,7 +57,7 @@ def table(schedule: configs.Schedule, lr: float, total_steps: int, steps_per_epo
     return torch.cat([rise, main])
 
 
-class _Probe(Optimizer):
+class Probe(Optimizer):
     """An optimizer with a learning rate and nothing to optimize.
 
     Building a real one imports ``torch._dynamo``, a second of work in every worker.
@@ -72,7 +74,7 @@ class _Probe(Optimizer):
 
 def _run(factory: Factory, lr: float, steps: int) -> Tensor:
     """What a scheduler does to one parameter's learning rate, step by step."""
-    optimizer = _Probe(lr)
+    optimizer = Probe(lr)
     scheduler = factory(optimizer)
     optimizer.step()
     group = optimizer.param_groups[0]
@@ -148,8 +150,57 @@ def _cyclic(schedule: configs.Cyclic, lr: float, rest: int, steps: Steps) -> Fac
         max_lr=lr,
         step_size_up=half,
         mode=schedule.mode,
+        gamma=schedule.gamma,
         cycle_momentum=False,
     )
+
+
+def _inverse_sqrt(schedule: configs.InverseSqrt, lr: float, rest: int, steps: Steps) -> Factory:
+    own = schedule.warmup if schedule.offset is None else schedule.offset
+    offset = max(1, steps(own))
+    return lambda o: lr_scheduler.LambdaLR(o, lambda t: math.sqrt(offset / (t + offset)))
+
+
+_FALLS: dict[str, Callable[[float], float]] = {
+    "linear": lambda u: 1 - u,
+    "cosine": lambda u: (1 + math.cos(math.pi * u)) / 2,
+    "sqrt": lambda u: 1 - math.sqrt(u),
+}
+
+
+def _wsd(schedule: configs.Wsd, lr: float, rest: int, steps: Steps) -> Factory:
+    decay = steps(schedule.decay)
+    if decay > rest:
+        raise ValueError(f"decay of {decay} steps in {rest} steps after the warmup")
+    stable, fall = rest - decay, _FALLS[schedule.shape]
+
+    def factor(t: int) -> float:
+        if t < stable:
+            return 1.0
+        left = fall((t - stable) / decay)
+        return schedule.final + (1 - schedule.final) * left
+
+    return lambda o: lr_scheduler.LambdaLR(o, factor)
+
+
+def _rex(schedule: configs.Rex, lr: float, rest: int, steps: Steps) -> Factory:
+    def factor(t: int) -> float:
+        left = 1 - t / rest
+        return left / (0.5 + 0.5 * left)
+
+    return lambda o: lr_scheduler.LambdaLR(o, factor)
+
+
+def _range_test(schedule: configs.RangeTest, lr: float, rest: int, steps: Steps) -> Factory:
+    start, last = schedule.start, max(1, rest - 1)
+    if schedule.growth == "linear":
+        return lambda o: lr_scheduler.LambdaLR(o, lambda t: start + (1 - start) * t / last)
+    return lambda o: lr_scheduler.LambdaLR(o, lambda t: start ** (1 - t / last))
+
+
+def _plateau(schedule: configs.Plateau, lr: float, rest: int, steps: Steps) -> Factory:
+    """The peak: what evaluations make of it is ``plateau.Plateau``'s."""
+    return lambda o: lr_scheduler.ConstantLR(o, factor=1.0)
 
 
 FACTORIES: dict[type[Config], Callable[..., Factory]] = {
@@ -162,4 +213,9 @@ FACTORIES: dict[type[Config], Callable[..., Factory]] = {
     configs.Cosine: _cosine,
     configs.Sgdr: _sgdr,
     configs.Cyclic: _cyclic,
+    configs.InverseSqrt: _inverse_sqrt,
+    configs.Wsd: _wsd,
+    configs.Rex: _rex,
+    configs.RangeTest: _range_test,
+    configs.Plateau: _plateau,
 }

@@ -179,6 +179,7 @@ class PackSession:
     def _evaluate(self, run_ids: list[str], stack: Stack, due: list[int]) -> list[dict[str, Any]]:
         started = time.perf_counter()
         metrics, losses = stack.evaluate()
+        stack.adapt(metrics)
         share = (time.perf_counter() - started) / len(run_ids)
         rows = []
         for lane, run_id in enumerate(run_ids):

@@ -8,6 +8,7 @@ from trainables.configs.base import steps_in
 from trainables.configs.data import Data
 from trainables.configs.models import ImageModel, UserModel, Vit
 from trainables.configs.run import RunConfig, data_key, length
+from trainables.configs.schedules import Wsd
 from trainables.data import DataError, DataSet, load
 from trainables.user_code import UserCodeError, resolve
 
@@ -55,6 +56,10 @@ def _problems(config: RunConfig, data: DataSet) -> Iterable[str]:
     warmup = steps_in(config.schedule.warmup, total_steps=total, steps_per_epoch=per_epoch)
     if warmup >= total:
         yield f"schedule.warmup: {warmup} steps leave nothing of a training of {total} steps"
+    elif isinstance(config.schedule, Wsd):
+        decay = steps_in(config.schedule.decay, total_steps=total, steps_per_epoch=per_epoch)
+        if decay > total - warmup:
+            yield f"schedule.decay: {decay} steps, of {total - warmup} that the warmup leaves"
     if isinstance(config.model, UserModel):
         try:
             resolve(config.model.name)

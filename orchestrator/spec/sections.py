@@ -39,7 +39,7 @@ USER_NAME = r"[A-Za-z_][A-Za-z0-9_.]*:[A-Za-z_][A-Za-z0-9_.]*"
 NOT_YET = frozenset(
     {
         *("search", "early_stopping", "procedure", "probes"),
-        *("train.accumulate", "resources.workers"),
+        "resources.workers",
     }
 )
 """Keys of the design that this version does not have."""

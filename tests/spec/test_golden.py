@@ -58,12 +58,17 @@ from trainables.configs.schedules import (
     Cosine,
     Cyclic,
     Exponential,
+    InverseSqrt,
     Linear,
     MultiStep,
     OneCycle,
+    Plateau,
     Polynomial,
+    RangeTest,
+    Rex,
     Sgdr,
     Step,
+    Wsd,
 )
 
 SPLIT = {"valid": 0.15, "test": 0.2, "split_seed": 0}
@@ -256,11 +261,38 @@ DEFAULTS: list[tuple[Config, dict[str, Any]]] = [
     (Sgdr(), {"name": "sgdr", "warmup": 0.0, "period": 0.15, "multiplier": 2, "final": 0.0}),
     (
         Cyclic(),
-        {"name": "cyclic", "warmup": 0.0, "period": 0.2, "low": 0.1, "mode": "triangular"},
+        {
+            "name": "cyclic",
+            "warmup": 0.0,
+            "period": 0.2,
+            "low": 0.1,
+            "mode": "triangular",
+            "gamma": 1.0,
+        },
     ),
     (
         OneCycle(),
         {"name": "one_cycle", "warmup": 0.3, "start": 0.04, "final": 4e-6, "anneal": "cosine"},
+    ),
+    (InverseSqrt(), {"name": "inverse_sqrt", "warmup": 0.0, "offset": None}),
+    (Wsd(), {"name": "wsd", "warmup": 0.0, "decay": 0.2, "shape": "linear", "final": 0.0}),
+    (Rex(), {"name": "rex", "warmup": 0.0}),
+    (
+        RangeTest(),
+        {"name": "range_test", "warmup": 0.0, "start": 1e-5, "growth": "exponential"},
+    ),
+    (
+        Plateau(),
+        {
+            "name": "plateau",
+            "warmup": 0.0,
+            "metric": "valid/loss",
+            "factor": 0.1,
+            "patience": 10,
+            "threshold": 1e-4,
+            "cooldown": 0,
+            "final": 0.0,
+        },
     ),
     (
         Train(steps=7),

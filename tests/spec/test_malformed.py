@@ -185,9 +185,21 @@ CASES: dict[str, tuple[str, *tuple[tuple[str, str, str], ...]]] = {
         study(train="{epochs: 3, target: {metric: valid/loss, value: 1, mode: max}}"),
         ("3:59", "train.target.mode: unknown", "train.target takes metric and value"),
     ),
+    "a key of a later version": (
+        study("resources: {workers: 2}\n"),
+        ("4:13", "workers: not available", "resources takes cpus"),
+    ),
     "accumulate": (
-        study(train="{epochs: 3, accumulate: 2}"),
-        ("3:20", "accumulate: not available", "train takes epochs"),
+        study(train="{epochs: 3, batch_size: 10, accumulate: 3}"),
+        ("3:8", "accumulate: 3", "does not divide batch_size 10"),
+    ),
+    "cyclic's gamma": (
+        study("schedule: {name: cyclic, gamma: 0.9}\n"),
+        ("4:11", "gamma below 1", "goes with mode exp_range"),
+    ),
+    "a precision": (
+        study(train="{epochs: 3, precision: float8}"),
+        ("3:31", "got float8", "bfloat16"),
     ),
     "schedule's name": (
         study("schedule: {name: cosin}\n"),

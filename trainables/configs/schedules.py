@@ -100,8 +100,14 @@ class Cyclic(Warmed):
     name: Literal["cyclic"] = "cyclic"
     period: Duration = 0.2
     low: Ratio = 0.1
-    mode: Literal["triangular", "triangular2"] = "triangular"
-    """``triangular2`` halves the amplitude after each cycle."""
+    mode: Literal["triangular", "triangular2", "exp_range"] = "triangular"
+    """``triangular2`` halves the amplitude after each cycle; ``exp_range`` multiplies it by
+    ``gamma`` after each step."""
+    gamma: PositiveFraction = 1.0
+
+    def __post_init__(self) -> None:
+        if (self.gamma < 1) != (self.mode == "exp_range"):
+            raise ValueError("a gamma below 1 goes with mode exp_range, and with no other")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -116,6 +122,60 @@ class OneCycle(Config):
     anneal: Literal["cosine", "linear"] = "cosine"
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class InverseSqrt(Warmed):
+    """peak × √(o / (t + o)), t steps after warmup (Vaswani et al. 2017, with o = warmup)."""
+
+    name: Literal["inverse_sqrt"] = "inverse_sqrt"
+    offset: Duration | None = None
+    """o; null: as long as the warmup, and a step at least."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Wsd(Warmed):
+    """Warmup, stable, decay (Hu et al. 2024): the peak, then down to ``final`` × peak."""
+
+    name: Literal["wsd"] = "wsd"
+    decay: Duration = 0.2
+    """The last part of training, in which the rate falls."""
+    shape: Literal["linear", "cosine", "sqrt"] = "linear"
+    """``sqrt``: 1 − √u, u the share of the decay that is over (Hägele et al. 2024)."""
+    final: Ratio = 0.0
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Rex(Warmed):
+    """peak × (1 − u) / (½ + ½(1 − u)), u = t/T (Chen et al. 2022)."""
+
+    name: Literal["rex"] = "rex"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class RangeTest(Warmed):
+    """Learning-rate range test (Smith 2017): from ``start`` × peak up to the peak."""
+
+    name: Literal["range_test"] = "range_test"
+    start: PositiveFraction = 1e-5
+    growth: Literal["exponential", "linear"] = "exponential"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Plateau(Warmed):
+    """Multiplied by ``factor`` when the metric has stopped to fall."""
+
+    name: Literal["plateau"] = "plateau"
+    metric: Literal["valid/loss", "train/loss"] = "valid/loss"
+    factor: Annotated[float, Bound(gt=0, lt=1)] = 0.1
+    patience: Annotated[int, Bound(ge=0)] = 10
+    """Evaluations without improvement that are let pass."""
+    threshold: NonNegative = 1e-4
+    """An improvement is a fall by more than this share."""
+    cooldown: Annotated[int, Bound(ge=0)] = 0
+    """Evaluations after a reduction that do not count."""
+    final: Ratio = 0.0
+    """The smallest rate, as a share of the peak."""
+
+
 Schedule = (
     Constant
     | Step
@@ -127,6 +187,11 @@ Schedule = (
     | Sgdr
     | Cyclic
     | OneCycle
+    | InverseSqrt
+    | Wsd
+    | Rex
+    | RangeTest
+    | Plateau
 )
 SCHEDULES: dict[str, type[Config]] = {
     "constant": Constant,
@@ -139,4 +204,9 @@ SCHEDULES: dict[str, type[Config]] = {
     "sgdr": Sgdr,
     "cyclic": Cyclic,
     "one_cycle": OneCycle,
+    "inverse_sqrt": InverseSqrt,
+    "wsd": Wsd,
+    "rex": Rex,
+    "range_test": RangeTest,
+    "plateau": Plateau,
 }
