@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Self
+from typing import Any, Self
 
+import numpy.typing as npt
 import torch
 from torch import Tensor
 from torch.nn.functional import cross_entropy
@@ -16,6 +17,7 @@ from trainables.data import DataSet
 from trainables.lanes import permutation
 
 Pair = tuple[Tensor, Tensor]
+_CPU = torch.device("cpu")
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,11 +30,14 @@ class Splits:
     outputs: int
 
     @classmethod
-    def of(cls, data: DataSet) -> Self:
+    def of(cls, data: DataSet, device: torch.device = _CPU) -> Self:
+        def pair(x: npt.NDArray[Any], y: npt.NDArray[Any]) -> Pair:
+            return torch.tensor(x, device=device), torch.tensor(y, device=device)
+
         return cls(
-            train=(torch.tensor(data.train_x), torch.tensor(data.train_y)),
-            valid=(torch.tensor(data.valid_x), torch.tensor(data.valid_y)),
-            test=(torch.tensor(data.test_x), torch.tensor(data.test_y)),
+            train=pair(data.train_x, data.train_y),
+            valid=pair(data.valid_x, data.valid_y),
+            test=pair(data.test_x, data.test_y),
             outputs=data.outputs,
         )
 
@@ -57,7 +62,8 @@ class EagerRun:
         self._rates = schedules.table(
             config.schedule, config.optimizer.lr, self._length, self._per_epoch
         ).tolist()
-        self._model = models.build(config.model, x.shape[1:], data.outputs, config.seed)
+        model = models.build(config.model, x.shape[1:], data.outputs, config.seed)
+        self._model = model.to(x.device)
         self._optimizer = torch.optim.SGD(
             self._model.parameters(),
             lr=config.optimizer.lr,
@@ -73,7 +79,7 @@ class EagerRun:
         losses = []
         until = min((self._step // self._interval + 1) * self._interval, self._length)
         while self._step < until:
-            losses.append(self._train_step())
+            losses.append(self.train_step())
         steps = torch.stack(losses)
         diverged = not bool((steps <= self._config.train.diverged_above).all())
         self.finished = diverged or self._step == self._length
@@ -84,11 +90,12 @@ class EagerRun:
             **self._evaluate("test", self._data.test),
         }
 
-    def _train_step(self) -> Tensor:
+    def train_step(self) -> Tensor:
+        """One step; its loss."""
         x, y = self._data.train
         epoch, position = divmod(self._step, self._per_epoch)
         if position == 0:
-            self._order = permutation(self._config.seed, epoch, len(x))
+            self._order = permutation(self._config.seed, epoch, len(x)).to(x.device)
         size = self._config.train.batch_size
         batch = self._order[position * size : (position + 1) * size]
         for group in self._optimizer.param_groups:
