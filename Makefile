@@ -21,6 +21,7 @@ lint: $(READY)
 
 bench: $(READY)  ## the figures of docs/performance.md
 	$(BIN)/python -m benchmarks.sweep
+	$(BIN)/python -m benchmarks.engine
 
 fidelity: $(READY)  ## published figures, reproduced; long
 	$(BIN)/pytest -m fidelity

@@ -75,10 +75,7 @@ class Worker:
             data = WORKLOADS[workload].data()
             self._splits = Splits.of(data, self._device)
             self._arrays = Arrays.of(data, self._device, torch.float32)
-        if contender.way == "eager":
-            prepared = self._eager()
-        else:
-            prepared = self._stacks(lanes, contender)
+        prepared = self._eager() if contender.way == "eager" else self._stacks(lanes, contender)
         prepared.train(_WARMUP)
         self._synchronize()
         started = time.perf_counter()
@@ -125,7 +122,7 @@ class Worker:
         run = EagerRun(config.runs(1)[0], Splits.of(config.data(), torch.device("cpu")))
         with FlopCounterMode(display=False) as counter:
             run.train_step()
-        return counter.get_total_flops()
+        return int(counter.get_total_flops())
 
     def multiply(self, precision: str, size: int, times: int, processes: int) -> Span:
         """Multiplies square matrices: what the machine can do at most."""
