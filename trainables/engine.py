@@ -20,7 +20,7 @@ from trainables.data.dataset import DataSet
 from trainables.forward import Network, outputs, training_losses
 from trainables.gradients import Batch, Gradients, batch_gradients, uphill
 from trainables.lanes import State, Tree, derive, norm, permutation, select, stack
-from trainables.losses import LOSSES
+from trainables.losses import LOSSES, training_loss
 from trainables.optimizers import OPTIMIZERS, Context
 from trainables.precision import LOW
 
@@ -89,6 +89,7 @@ class Stack:
         self.steps_per_epoch = arrays.examples // first.train.batch_size
         self.interval = evaluation_interval(first.train, self.steps_per_epoch)
         self._plateaus = [plateau.of(run, self.steps_per_epoch) for run in self.runs]
+        self._loss = training_loss(first.train.loss, first.train.label_smoothing)
         self._read_runs()
         self._losses: list[Tensor] = []
         self._scores: list[Tensor] = []
@@ -191,16 +192,14 @@ class Stack:
 
     def _gradients(self, params: Tree, batch: Batch) -> Gradients:
         """What one batch of every lane says at ``params``."""
-        train = self.runs[0].train
-        loss = LOSSES[train.loss]
-        found = batch_gradients(self.network, params, self.buffers, batch, loss, train.accumulate)
+        parts = self.runs[0].train.accumulate
+        found = batch_gradients(self.network, params, self.buffers, batch, self._loss, parts)
         return found._replace(tree=precision.unscaled(found.tree, self._scale))
 
     def _loss_at(self, params: Tree, batch: Batch) -> Tensor:
         """Each lane's loss (L,) on one batch at ``params``, the batch whole."""
-        loss = LOSSES[self.runs[0].train.loss]
         x, targets, keys, _ = batch
-        return training_losses(self.network, params, self.buffers, x, targets, loss, keys)
+        return training_losses(self.network, params, self.buffers, x, targets, self._loss, keys)
 
     def _batch(self) -> Batch:
         """The batch of every lane. Loaded once for each seed."""

@@ -77,6 +77,31 @@ def quadratic(outputs: Tensor, targets: Tensor) -> LossValue:
     return LossValue(squares / 2, difference / outputs.shape[1], squares)
 
 
+def smoothed(share: float) -> Loss:
+    """Cross-entropy against targets (1 − ε) onehot(y) + ε/C, ε the share.
+
+    −Σ_c q_c log p_c = −log p_y + ε (z_y − z̄), z̄ the mean logit; its gradient is
+    (p − q) / B. As ``torch.nn.functional.cross_entropy(label_smoothing=ε)`` (Szegedy et al. 2016,
+    section 7). Scores are those of the targets as they are.
+    """
+
+    def loss(outputs: Tensor, targets: Tensor) -> LossValue:
+        value = cross_entropy(outputs, targets)
+        chosen = targets.unsqueeze(-1)
+        lead = outputs.gather(-1, chosen).squeeze(-1) - outputs.mean(-1)
+        unit = share / outputs.shape[1]
+        gradient = value.gradient - unit / outputs.shape[-1]
+        gradient.scatter_add_(-1, chosen, torch.full_like(outputs, unit))
+        return LossValue(value.losses + share * lead, gradient, value.scores)
+
+    return loss
+
+
+def training_loss(name: str, label_smoothing: float) -> Loss:
+    """The loss that is minimized; the one that is measured is ``LOSSES[name]``."""
+    return smoothed(label_smoothing) if label_smoothing else LOSSES[name]
+
+
 LOSSES: dict[str, Loss] = {
     "cross_entropy": cross_entropy,
     "logistic": logistic,

@@ -305,6 +305,7 @@ DEFAULTS: list[tuple[Config, dict[str, Any]]] = [
             "target": None,
             "diverged_above": 1e6,
             "precision": "float32",
+            "label_smoothing": 0.0,
             "accumulate": 1,
             "sam_rho": None,
             "clip_norm": None,

@@ -193,6 +193,10 @@ CASES: dict[str, tuple[str, *tuple[tuple[str, str, str], ...]]] = {
         study(train="{epochs: 3, batch_size: 10, accumulate: 3}"),
         ("3:8", "accumulate: 3", "does not divide batch_size 10"),
     ),
+    "label smoothing of a quadratic loss": (
+        study(train="{epochs: 3, loss: quadratic, label_smoothing: 0.1}"),
+        ("3:8", "label_smoothing goes with cross_entropy", "not with quadratic"),
+    ),
     "cyclic's gamma": (
         study("schedule: {name: cyclic, gamma: 0.9}\n"),
         ("4:11", "gamma below 1", "goes with mode exp_range"),

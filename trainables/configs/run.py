@@ -14,6 +14,7 @@ from trainables.configs.base import (
     Count,
     Duration,
     Epochs,
+    Fraction,
     Positive,
     Precision,
     steps_in,
@@ -70,6 +71,9 @@ class Train(Config):
     diverged_above: Positive = 1e6
     """A run whose batch loss is non-finite or above this has diverged, and ends."""
     precision: Precision = "float32"
+    label_smoothing: Fraction = 0.0
+    """Share of each target that is spread evenly over the classes while training; what is
+    measured on valid and test is the loss without it."""
     accumulate: Count = 1
     """Parts of equal size that a batch is trained in, one after the other, to save memory: the
     gradient is their mean. Batch normalization sees one part at a time."""
@@ -85,6 +89,8 @@ class Train(Config):
             raise ValueError("write exactly one of epochs and steps")
         if self.clip_norm is not None and self.clip_value is not None:
             raise ValueError("write at most one of clip_norm and clip_value")
+        if self.label_smoothing and self.loss != "cross_entropy":
+            raise ValueError(f"label_smoothing goes with cross_entropy, not with {self.loss}")
         if self.batch_size % self.accumulate:
             raise ValueError(
                 f"accumulate: {self.accumulate} does not divide batch_size {self.batch_size}"
@@ -173,6 +179,6 @@ def fusion_key(config: RunConfig) -> str:
         "train": [train.batch_size, train.loss, train.precision, to_plain(train.evaluate_every)],
         "length": [train.epochs, train.steps] if shares_length else None,
         "clip": [train.clip_norm is not None, train.clip_value is not None],
-        "gradient": [train.accumulate, train.sam_rho is not None],
+        "gradient": [train.accumulate, train.sam_rho is not None, train.label_smoothing],
     }
     return json.dumps(shared, sort_keys=True)
