@@ -16,6 +16,9 @@ from trainables.configs.models import Mlp
 from trainables.configs.optimizers import Sgd
 from trainables.data import DataSet
 from trainables.engine import Arrays, Stack
+from trainables.forward import Network
+from trainables.gradients import Batch, batch_gradients
+from trainables.losses import LOSSES
 from trainables.precision import LaneAutocast
 
 CPU = torch.device("cpu")
@@ -70,6 +73,22 @@ def test_batch_normalization_sees_one_part_at_a_time(make_run: Maker, small_data
         torch.testing.assert_close(stack.params[name][0], tensor.detach(), rtol=1e-10, atol=1e-13)
     for name, tensor in module.named_buffers():
         torch.testing.assert_close(stack.buffers[name][0], tensor, rtol=1e-10, atol=1e-13)
+
+
+def test_dropout_differs_from_part_to_part() -> None:
+    """A batch of twice the same examples: with the same masks its loss would be that of a half."""
+    torch.manual_seed(0)
+    module = nn.Sequential(nn.Linear(7, 5), nn.Dropout(0.5))
+    params = {name: p.detach().expand(2, *p.shape) for name, p in module.named_parameters()}
+    half, labels = torch.randn(2, 3, 7), torch.zeros(2, 3, dtype=torch.int64)
+    keys = torch.tensor([11, 12])
+    once = Batch(half, labels, keys, None)
+    twice = Batch(torch.cat([half, half], 1), torch.cat([labels, labels], 1), keys, None)
+    found = [
+        batch_gradients(Network.of(module), params, {}, batch, LOSSES["cross_entropy"], parts)
+        for batch, parts in ((once, 1), (twice, 2))
+    ]
+    assert not torch.isclose(found[0].losses, found[1].losses).any()
 
 
 def test_parts_must_divide_the_batch() -> None:
@@ -218,8 +237,8 @@ def test_a_loss_scale_moves_as_that_of_torch() -> None:
             scaler.update()
             optimizers[lane].zero_grad()
         scale = precision.next_scale(scale, row)
+        assert scale["scale"].tolist() == [scaler.get_scale() for scaler in scalers]
     assert not good.all()
-    assert scale["scale"].tolist() == [scaler.get_scale() for scaler in scalers]
     assert scale["scale"][1] != 65536
 
 

@@ -14,8 +14,9 @@ from trainables.configs.base import Steps
 from trainables.configs.optimizers import Adam, Sgd
 from trainables.configs.run import run_id
 from trainables.data import DataSet
+from trainables.engine import Arrays
 from trainables.session import PackSession, Settings
-from trainables.stack_width import split_evenly
+from trainables.stack_width import choose_width, split_evenly
 
 Maker = Callable[..., RunConfig]
 Data = Callable[[RunConfig], dict[str, DataSet]]
@@ -151,17 +152,21 @@ def small_memory(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.usefixtures("small_memory")
-@pytest.mark.parametrize("strategy", ["fused", "auto"])
-def test_out_of_memory_splits_the_pack(make_run: Maker, data_of: Data, strategy: str) -> None:
+def test_out_of_memory_splits_the_pack(make_run: Maker, data_of: Data) -> None:
     runs = [make_run(seed=seed) for seed in range(7)]
-    session = PackSession(
-        [(run_id(r), r) for r in runs], data_of(runs[0]), Settings(strategy=strategy)
-    )
-    while not session.finished:
-        session.advance()
-    assert {p.status for p in session.progress.values()} == {"completed"}
+    found = _run(runs, data_of(runs[0]), strategy="fused")["progress"]
+    assert {progress.status for progress in found.values()} == {"completed"}
     solo = _run([runs[6]], data_of(runs[0]))["progress"][run_id(runs[6])]
-    assert session.progress[run_id(runs[6])].final == pytest.approx(solo.final, rel=1e-4)
+    assert found[run_id(runs[6])].final == pytest.approx(solo.final, rel=1e-4)
+
+
+@pytest.mark.usefixtures("small_memory")
+def test_auto_keeps_to_what_the_memory_holds(make_run: Maker, small_data: DataSet) -> None:
+    runs = [make_run(train={"steps": 10_000}, seed=seed) for seed in range(7)]
+    arrays = Arrays.of(small_data, torch.device("cpu"), torch.float32)
+    choice = choose_width(runs, arrays, "auto", None)
+    assert choice.width <= 3
+    assert choice.reason.endswith("; 4 do not fit the memory")
 
 
 def test_split_evenly() -> None:

@@ -99,6 +99,13 @@ def test_a_line_search_takes_the_first_step_that_armijo_allows() -> None:
     assert min(taken) < 0.45 < 0.65 < max(taken) < 4
 
 
+def test_a_line_search_stays_below_the_learning_rate() -> None:
+    """Where every step would do, steps want to grow, and the rate is what holds them."""
+    points = _descend(Sls(lr=0.01, growth=3.0), 7)
+    for before, after in itertools.pairwise(points):
+        torch.testing.assert_close(after, before - 0.01 * CURVATURES * before)
+
+
 def test_a_line_search_keeps_to_its_trials() -> None:
     """Where no step will do, the last one tried is taken: the smallest."""
     config = Sls(lr=1e6, backtrack=0.5, trials=3)
