@@ -19,7 +19,7 @@ study: small
 data: {name: digits}
 model: {name: mlp, hidden: [16]}
 optimizer: {name: sgd, momentum: 0.9}
-train: {epochs: 200, batch_size: 32, evaluate_every: {epochs: 10}}
+train: {epochs: 600, batch_size: 32, evaluate_every: {epochs: 30}}
 seeds: 2
 sweep:
   optimizer.lr: [0.01, 0.1, 300.0]
