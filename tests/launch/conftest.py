@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -19,7 +20,7 @@ study: small
 data: {name: digits}
 model: {name: mlp, hidden: [16]}
 optimizer: {name: sgd, momentum: 0.9}
-train: {epochs: 600, batch_size: 32, evaluate_every: {epochs: 30}}
+train: {epochs: 200, batch_size: 32, evaluate_every: {epochs: 10}}
 seeds: 2
 sweep:
   optimizer.lr: [0.01, 0.1, 300.0]
@@ -51,6 +52,8 @@ class Regatta:
             cwd=self.folder,
             env=os.environ | {"TMPDIR": self._scratch, "PYTHONUNBUFFERED": "1"},
             start_new_session=True,
+            # Tests that were started in the background ignore Ctrl-C, and so would this.
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
         )
         self._started.append(process)
         return process
