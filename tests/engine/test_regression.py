@@ -50,10 +50,10 @@ def test_gradient_descent_on_least_squares_equals_the_closed_form(noise: float) 
     config = LeastSquares(features=7, examples=31, condition=50.0, noise=noise)
     data = load(config)
     rates = (0.05, 0.5, 1.9)
-    runs = [_run(config, "quadratic", 31, steps=60, lr=lr) for lr in rates]
+    runs = [_run(config, "quadratic", 31, steps=300, lr=lr) for lr in rates]
     start = Stack(runs, Arrays.of(data, torch.device("cpu"), torch.float64)).params["0.weight"]
     session = PackSession([(run_id(r), r) for r in runs], {data_key(runs[0]): data}, Settings())
-    rows = [row for _ in range(60) for row in session.advance().rows]
+    rows = [row for _ in range(300) for row in session.advance().rows]
     x, y = data.train_x.astype(np.float64), data.train_y.astype(np.float64)[:, 0]
     eigenvalues, basis = np.linalg.eigh(x.T @ x / 31)
     optimum = np.linalg.solve(x.T @ x, x.T @ y)
@@ -62,12 +62,12 @@ def test_gradient_descent_on_least_squares_equals_the_closed_form(noise: float) 
     for lane, (run, lr) in enumerate(zip(runs, rates, strict=True)):
         mine = [row for row in rows if row["run_id"] == run_id(run)]
         c = basis.T @ (start[lane, 0].numpy() - optimum)
-        t = np.arange(60)[:, None]  # the loss reported for a step is the one before it
+        t = np.arange(300)[:, None]  # the loss reported for a step is the one before it
         curve = least + 0.5 * (eigenvalues * c**2 * (1 - lr * eigenvalues) ** (2 * t)).sum(1)
         np.testing.assert_allclose([r["train/loss"] for r in mine], curve, rtol=1e-10, atol=1e-14)
         r2 = 1 - 2 * curve / variance
         np.testing.assert_allclose([r["train/r2"] for r in mine], r2, rtol=1e-10, atol=1e-12)
-        weights = optimum + basis @ (c * (1 - lr * eigenvalues) ** 60)
+        weights = optimum + basis @ (c * (1 - lr * eigenvalues) ** 300)
         tx, ty = data.test_x.astype(np.float64), data.test_y.astype(np.float64)[:, 0]
         error = np.square(tx @ weights - ty).mean()
         assert mine[-1]["test/loss"] == pytest.approx(error / 2, rel=1e-9)

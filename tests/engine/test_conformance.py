@@ -1,0 +1,63 @@
+"""Whatever a study can name is proven: each entry of a table is a case of the test that proves it.
+
+What counts is a test's own parameters, so an entry without an oracle cannot be listed here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Any, get_args
+
+import pytest
+
+from tests.data import test_sources
+from tests.engine import test_forward, test_models, test_optimizers, test_schedules
+from trainables import configs, losses, optimizers
+from trainables.configs.run import SCORES, LossName
+
+TABLES: dict[str, tuple[Iterable[str], list[Callable[..., None]]]] = {
+    "optimizers": (configs.OPTIMIZERS, [test_optimizers.test_equals_its_oracle]),
+    "schedules": (
+        configs.SCHEDULES,
+        [
+            test_schedules.test_equals_the_real_scheduler_exactly,
+            test_schedules.test_equals_its_formula,
+        ],
+    ),
+    "models": (configs.MODELS, [test_models.test_outputs_equal_the_network_written_out]),
+    "data": (configs.DATA, [test_sources.test_equals_its_source]),
+    "losses": (get_args(LossName), [test_forward.test_loss_and_gradient_equal_torch]),
+}
+
+
+def _cases(test: Callable[..., None]) -> set[str]:
+    """Names that a test is parametrized by: text, or a configuration's name."""
+    found = set()
+    for mark in test.pytestmark:  # type: ignore[attr-defined]
+        for case in mark.args[1]:
+            first = case[0] if isinstance(case, tuple) else case
+            found.add(getattr(first, "name", first))
+    return {name for name in found if isinstance(name, str)}
+
+
+@pytest.mark.parametrize("table", TABLES)
+def test_every_entry_has_an_oracle(table: str) -> None:
+    entries, tests = TABLES[table]
+    proven = set().union(*map(_cases, tests))
+    assert not set(entries) - proven, "without an oracle"
+    assert all(_cases(test) for test in tests)
+
+
+def test_every_entry_is_implemented_under_its_own_name() -> None:
+    tables: list[dict[str, Any]] = [configs.OPTIMIZERS, configs.SCHEDULES, configs.MODELS]
+    for table in [*tables, configs.DATA]:
+        for name, kind in table.items():
+            assert kind.__dataclass_fields__["name"].default == name
+    assert optimizers.OPTIMIZERS.keys() == configs.OPTIMIZERS.keys()
+    assert losses.LOSSES.keys() == SCORES.keys() == set(get_args(LossName))
+
+
+def test_the_written_out_networks_are_those_of_the_table() -> None:
+    """A model's case runs the model of that name."""
+    for name, (config, _) in test_models.SMALL.items():
+        assert config.name == name
