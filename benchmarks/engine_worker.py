@@ -16,7 +16,8 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from benchmarks.eager import EagerRun, Splits
 from benchmarks.workloads import WORKLOADS
-from trainables.engine import Arrays, Stack
+from trainables.arrays import Arrays
+from trainables.engine import Stack
 from trainables.stack_width import choose_width, split_evenly
 
 Way = Literal["eager", "fused", "sequential", "auto"]

@@ -2,63 +2,27 @@
 
 from __future__ import annotations
 
-import dataclasses
+import itertools
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any, Self
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from trainables import models, plateau, precision, schedules
+from trainables import models, plateau, precision
+from trainables.arrays import Arrays
 from trainables.clipping import Bounds, clip
-from trainables.configs.optimizers import Optimizer as OptimizerConfig
 from trainables.configs.run import SCORES, RunConfig, evaluation_interval, length
-from trainables.data.dataset import DataSet
-from trainables.forward import Network, outputs, training_losses
+from trainables.evaluation import mean_metrics
+from trainables.forward import Network, training_losses
 from trainables.gradients import Batch, Gradients, batch_gradients, uphill
+from trainables.hyper import hyperparameters, learning_rates
 from trainables.lanes import State, Tree, derive, norm, permutation, select, stack
 from trainables.losses import LOSSES, training_loss
 from trainables.optimizers import OPTIMIZERS, Context
 from trainables.precision import LOW
-
-_EVALUATION_BATCH = 1024
-
-
-@dataclass(frozen=True, slots=True)
-class Arrays:
-    """A data set as tensors on the device that trains."""
-
-    train: tuple[Tensor, Tensor]
-    valid: tuple[Tensor, Tensor]
-    test: tuple[Tensor, Tensor]
-    input_shape: tuple[int, ...]
-    outputs: int
-    variances: Mapping[str, float] | None
-    """Mean ‖y − ȳ‖² of each split, where targets are real."""
-
-    @classmethod
-    def of(cls, data: DataSet, device: torch.device, dtype: torch.dtype) -> Self:
-        def pair(x: npt.NDArray[Any], y: npt.NDArray[Any]) -> tuple[Tensor, Tensor]:
-            return (
-                torch.tensor(x, device=device, dtype=dtype),
-                torch.tensor(y, device=device, dtype=dtype if data.regression else None),
-            )
-
-        return cls(
-            train=pair(data.train_x, data.train_y),
-            valid=pair(data.valid_x, data.valid_y),
-            test=pair(data.test_x, data.test_y),
-            input_shape=data.input_shape,
-            outputs=data.outputs,
-            variances=_variances(data) if data.regression else None,
-        )
-
-    @property
-    def examples(self) -> int:
-        return len(self.train[0])
 
 
 class Stack:
@@ -113,14 +77,10 @@ class Stack:
         lane_of = [self._seeds.index(run.seed) for run in self.runs]
         self._seed_of_lane = torch.tensor(lane_of, device=device)
         self._keys = torch.tensor([derive(r.seed, "dropout") for r in self.runs], device=device)
-        rates = torch.zeros(max(self.lengths), self.lanes, dtype=torch.float64)
-        for lane, run in enumerate(self.runs):
-            steps = self.lengths[lane]
-            rates[:steps, lane] = schedules.table(
-                run.schedule, run.optimizer.lr, steps, self.steps_per_epoch
-            )
-            if (follows := self._plateaus[lane]) is not None and follows.lr != run.optimizer.lr:
-                rates[self.step : steps, lane] = follows.lr
+        rates = learning_rates(self.runs, self.steps_per_epoch)
+        for lane, (run, follows) in enumerate(zip(self.runs, self._plateaus, strict=True)):
+            if follows is not None and follows.lr != run.optimizer.lr:
+                rates[self.step : self.lengths[lane], lane] = follows.lr
         self._rates = rates.to(device)
         self._hyper = hyperparameters([run.optimizer for run in self.runs], device, hyper)
         self._clipping = Bounds.of([run.train for run in self.runs], device)
@@ -231,9 +191,13 @@ class Stack:
             metric → (L,); and the losses (steps, L) of the interval. One read from the device.
         """
         with torch.no_grad(), precision.products(self.runs[0].train.precision):
+            params = self._optimizer.evaluated(self.params, self.state)
+            loss = LOSSES[self.runs[0].train.loss]
+            splits = (self.arrays.valid, self.arrays.test)
             measured = [
-                *self._split_metrics(self.arrays.valid),
-                *self._split_metrics(self.arrays.test),
+                *itertools.chain(
+                    *(mean_metrics(self.network, params, self.buffers, x, loss) for x in splits)
+                ),
                 self._rates[self.step - 1],
                 self._grad_norm,
             ]
@@ -265,20 +229,6 @@ class Stack:
             own = {name: float(values[lane]) for name, values in metrics.items()}
             if follows.observe(self.step, own):
                 self._rates[self.step : self.lengths[lane], lane] = follows.lr
-
-    def _split_metrics(self, split: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:
-        """Mean loss and mean score of each lane on one split, (L,) each."""
-        loss = LOSSES[self.runs[0].train.loss]
-        total = torch.zeros(2, self.lanes, dtype=torch.float64, device=split[0].device)
-        params = self._optimizer.evaluated(self.params, self.state)
-        for x, y in zip(*(torch.split(t, _EVALUATION_BATCH) for t in split), strict=True):
-            predicted = outputs(self.network, params, self.buffers, x)
-            targets = y.expand(self.lanes, *y.shape)
-            value = loss(predicted, targets)
-            total[0] += value.losses.sum(1)
-            total[1] += value.scores.sum(1)
-        total /= len(split[0])
-        return total[0], total[1]
 
     def keep(self, lanes: Sequence[int]) -> Stack:
         """A stack of only these lanes, each at its step: compaction, and splitting."""
@@ -330,25 +280,3 @@ class Stack:
         self._scores = [t.to(device) for t in saved["scores"]]
         self._grad_norm = saved["grad_norm"].to(device)
         self._scale = {name: t.to(device) for name, t in saved["scale"].items()}
-
-
-def _variances(data: DataSet) -> dict[str, float]:
-    targets = {"train": data.train_y, "valid": data.valid_y, "test": data.test_y}
-    return {part: float(y.var(0, dtype=np.float64).sum()) for part, y in targets.items()}
-
-
-def hyperparameters(
-    optimizers: Sequence[OptimizerConfig], device: torch.device, names: set[str] | None = None
-) -> dict[str, Tensor]:
-    """Float fields of the lanes' optimizers as (L,) float64; those 0 in every lane are left out.
-
-    Args:
-        names: the fields wanted, whatever their values.
-    """
-    found = {}
-    for field in dataclasses.fields(optimizers[0]):
-        values = [getattr(optimizer, field.name) for optimizer in optimizers]
-        wanted = any(values) if names is None else field.name in names
-        if isinstance(values[0], float) and wanted:
-            found[field.name] = torch.tensor(values, dtype=torch.float64, device=device)
-    return found

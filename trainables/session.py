@@ -14,9 +14,10 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
+from trainables.arrays import Arrays
 from trainables.configs.run import HIGHER_IS_BETTER, RunConfig, data_key, fusion_key
 from trainables.data.dataset import DataSet
-from trainables.engine import Arrays, Stack
+from trainables.engine import Stack
 from trainables.precision import STORED
 from trainables.stack_width import Choice, choose_width, release_memory, split_evenly
 

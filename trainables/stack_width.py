@@ -11,8 +11,9 @@ from typing import Literal, TypeVar
 
 import torch
 
+from trainables.arrays import Arrays
 from trainables.configs.run import RunConfig, length
-from trainables.engine import Arrays, Stack
+from trainables.engine import Stack
 
 _WARMUP_STEPS, _TIMED_STEPS, _ROUNDS = 2, 4, 2
 _SHARE_OF_TRAINING = 0.02

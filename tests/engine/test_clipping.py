@@ -7,11 +7,12 @@ from collections.abc import Callable
 import pytest
 import torch
 
+from trainables.arrays import Arrays
 from trainables.clipping import Bounds, clip
 from trainables.configs import RunConfig, Train, fusion_key
 from trainables.configs.optimizers import Sgd
 from trainables.data import DataSet
-from trainables.engine import Arrays, Stack
+from trainables.engine import Stack
 
 BOUNDS = (0.01, 3.0, 1e3)
 

@@ -11,11 +11,12 @@ from torch import nn
 from torch.nn.functional import cross_entropy
 
 from trainables import models, precision
+from trainables.arrays import Arrays
 from trainables.configs import RunConfig, Train, fusion_key
 from trainables.configs.models import Mlp
 from trainables.configs.optimizers import Sgd
 from trainables.data import DataSet
-from trainables.engine import Arrays, Stack
+from trainables.engine import Stack
 from trainables.forward import Network
 from trainables.gradients import Batch, batch_gradients
 from trainables.losses import LOSSES

@@ -8,9 +8,10 @@ import pytest
 import torch
 import torch.nn.functional as F
 
+from trainables.arrays import Arrays
 from trainables.configs import RunConfig, fusion_key
 from trainables.data import DataSet
-from trainables.engine import Arrays, Stack
+from trainables.engine import Stack
 from trainables.losses import cross_entropy, training_loss
 
 Maker = Callable[..., RunConfig]

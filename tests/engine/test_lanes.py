@@ -14,13 +14,14 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from trainables import models, schedules
+from trainables.arrays import Arrays
 from trainables.configs import Mlp, RunConfig, UserModel
 from trainables.configs.base import Steps
 from trainables.configs.optimizers import Adam, AdamW, Sgd
 from trainables.configs.run import run_id
 from trainables.configs.schedules import Constant, Cosine, OneCycle
 from trainables.data import DataSet
-from trainables.engine import Arrays, Stack
+from trainables.engine import Stack
 from trainables.lanes import permutation
 from trainables.session import PackSession, Settings
 

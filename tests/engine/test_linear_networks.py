@@ -7,12 +7,13 @@ import pytest
 import torch
 from torch import Tensor
 
+from trainables.arrays import Arrays
 from trainables.configs import RunConfig, Train
 from trainables.configs.data import MatrixFactorization
 from trainables.configs.models import DeepLinear
 from trainables.configs.optimizers import Sgd
 from trainables.data import load
-from trainables.engine import Arrays, Stack
+from trainables.engine import Stack
 
 ROWS, COLUMNS, RANK = 11, 7, 3
 DATA = MatrixFactorization(rows=ROWS, columns=COLUMNS, rank=RANK, seed=1)

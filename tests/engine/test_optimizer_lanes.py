@@ -9,10 +9,12 @@ from typing import Any
 import pytest
 import torch
 
+from trainables.arrays import Arrays
 from trainables.configs import RunConfig
 from trainables.configs.optimizers import OPTIMIZERS as CONFIGS
 from trainables.data import DataSet
-from trainables.engine import Arrays, Stack, hyperparameters
+from trainables.engine import Stack
+from trainables.hyper import hyperparameters
 from trainables.optimizers import OPTIMIZERS, Context
 
 CPU = torch.device("cpu")

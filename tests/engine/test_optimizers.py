@@ -33,7 +33,7 @@ from trainables.configs.optimizers import (
     Sls,
     Sps,
 )
-from trainables.engine import hyperparameters
+from trainables.hyper import hyperparameters
 from trainables.optimizers import OPTIMIZERS, Context
 
 STEPS = 200

@@ -9,13 +9,14 @@ import pytest
 import torch
 from torch.optim.lr_scheduler import ReduceLROnPlateau
 
+from trainables.arrays import Arrays
 from trainables.configs import RunConfig
 from trainables.configs.base import Steps
 from trainables.configs.optimizers import Sgd
 from trainables.configs.run import run_id
 from trainables.configs.schedules import Constant, Plateau
 from trainables.data import DataSet
-from trainables.engine import Arrays, Stack
+from trainables.engine import Stack
 from trainables.session import PackSession, Settings
 
 CPU = torch.device("cpu")

@@ -10,6 +10,7 @@ import torch
 
 from orchestrator.launch import LaunchError
 from orchestrator.launch.check import check
+from trainables.arrays import Arrays
 from trainables.configs import Digits, Mlp, RunConfig, Train, run_id
 from trainables.configs.base import Steps
 from trainables.configs.data import (
@@ -23,7 +24,7 @@ from trainables.configs.models import Lenet5, Model, Vgg11, Vit
 from trainables.configs.optimizers import Sgd
 from trainables.configs.run import LossName, data_key
 from trainables.data import DataSet, load
-from trainables.engine import Arrays, Stack
+from trainables.engine import Stack
 from trainables.session import PackSession, Settings
 
 LINEAR = Mlp(hidden=(), bias=False)

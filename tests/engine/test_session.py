@@ -9,12 +9,12 @@ import pytest
 import torch
 
 from trainables import checkpoint
+from trainables.arrays import Arrays
 from trainables.configs import Mlp, RunConfig, Target, UserModel
 from trainables.configs.base import Steps
 from trainables.configs.optimizers import Adam, Sgd
 from trainables.configs.run import run_id
 from trainables.data import DataSet
-from trainables.engine import Arrays
 from trainables.session import PackSession, Settings
 from trainables.stack_width import choose_width, split_evenly
 

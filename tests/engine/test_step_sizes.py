@@ -10,10 +10,12 @@ import pytest
 import torch
 from torch import Tensor
 
+from trainables.arrays import Arrays
 from trainables.configs import RunConfig
 from trainables.configs.optimizers import BarzilaiBorwein, ScheduleFreeSgd, Sls, Sps
 from trainables.data import DataSet
-from trainables.engine import Arrays, Stack, hyperparameters
+from trainables.engine import Stack
+from trainables.hyper import hyperparameters
 from trainables.lanes import Tree
 from trainables.optimizers import OPTIMIZERS, Context
 
