@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import math
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal, TypeVar
 
@@ -16,8 +16,11 @@ from trainables.configs.run import RunConfig, length
 from trainables.engine import Stack
 
 _WARMUP_STEPS, _TIMED_STEPS, _ROUNDS = 2, 4, 2
+_STEPS = _WARMUP_STEPS + _TIMED_STEPS * _ROUNDS
 _SHARE_OF_TRAINING = 0.02
 """Time spent on measuring, as a share of what the pack would take one lane at a time."""
+_SLOWER = 1.3
+"""A width that takes so many times the best one's time ends the search."""
 
 T = TypeVar("T")
 
@@ -50,44 +53,72 @@ def choose_width(
     if strategy != "auto":
         return Choice(lanes, 1 if strategy == "sequential" else lanes, strategy, "as asked")
     steps = [length(run.train, arrays.examples // run.train.batch_size) for run in runs]
-    if lanes == 1 or min(steps) < _WARMUP_STEPS + _TIMED_STEPS * _ROUNDS:
+    if lanes == 1 or min(steps) < _STEPS:
         return Choice(lanes, lanes, "fused", "too little to measure")
     return _measured(runs, arrays, sum(steps))
 
 
 def _measured(runs: Sequence[RunConfig], arrays: Arrays, lane_steps: int) -> Choice:
-    """Times one lane, then ever wider stacks, while the time set aside lasts.
-
-    On a CPU the best width is where a stack's activations still fit the cache, so widths
-    between one and all are tried, too.
-    """
+    """On a CPU the best width is where a stack's activations still fit the cache, so widths
+    between one and all are tried, too."""
     lanes = len(runs)
-    times = {1: _seconds_per_lane_step(runs, arrays, 1)}
-    budget = _SHARE_OF_TRAINING * times[1] * lane_steps
-    spent, width, full = 0.0, 1, False
-    while width < lanes:
-        width = min(width * 4 if width < 16 else width * 2, lanes)
-        expected = times[max(times)] * width * (_WARMUP_STEPS + _TIMED_STEPS * _ROUNDS)
-        if spent + expected > budget:
-            break
-        started = time.perf_counter()
-        try:
-            times[width] = _seconds_per_lane_step(runs, arrays, width)
-        except torch.OutOfMemoryError:
-            full = True
-            break
-        spent += time.perf_counter() - started
-        if times[width] > 1.3 * min(times.values()):
-            break
-    if full:
+    times, limit = time_widths(
+        lanes, lambda width: _seconds_per_lane_step(runs, arrays, width), lane_steps
+    )
+    if limit is not None:
         release_memory()
     best = min(times, key=lambda w: times[w])
     even = math.ceil(lanes / math.ceil(lanes / best))
     figures = ", ".join(f"{w}: {1e3 * seconds:.3f}" for w, seconds in times.items())
     strategy = "sequential" if even == 1 else "fused"
-    limit = f"; {width} do not fit the memory" if full else ""
-    reason = f"ms a lane and step by width: {figures}{limit}"
+    full = "" if limit is None else f"; {limit} do not fit the memory"
+    reason = f"ms a lane and step by width: {figures}{full}"
     return Choice(lanes, even, strategy, reason, times[best])
+
+
+def time_widths(
+    lanes: int, seconds: Callable[[int], float], lane_steps: int
+) -> tuple[dict[int, float], int | None]:
+    """Times one lane, then ever wider stacks, while the time set aside lasts.
+
+    Args:
+        seconds: (width) → what one step takes a lane; timing happens in it.
+        lane_steps: steps to train, summed over the lanes.
+
+    Returns:
+        Seconds a lane and step by width, and the width that did not fit the memory, if one did.
+    """
+    times = {1: seconds(1)}
+    left = _SHARE_OF_TRAINING * times[1] * lane_steps
+    width = 1
+    while width < lanes:
+        width = min(width * 4 if width < 16 else width * 2, lanes)
+        left -= times[max(times)] * width * _STEPS
+        if left < 0:
+            break
+        try:
+            slower = _time_against_best(times, width, seconds)
+        except torch.OutOfMemoryError:
+            return times, width
+        if slower:
+            break
+    return times, None
+
+
+def _time_against_best(
+    times: dict[int, float], width: int, seconds: Callable[[int], float]
+) -> bool:
+    """Adds ``width`` to ``times``; whether it is clearly slower than the best so far.
+
+    What looks slower is timed again beside the best: other work on the machine may have
+    disturbed the first look, and a search that ends there would cost the whole pack.
+    """
+    best = min(times, key=lambda w: times[w])
+    times[width] = seconds(width)
+    if times[width] > _SLOWER * times[best]:
+        of_best = seconds(width) / seconds(best)
+        times[width] = min(times[width], times[best] * of_best)
+    return times[width] > _SLOWER * times[best]
 
 
 def _seconds_per_lane_step(runs: Sequence[RunConfig], arrays: Arrays, width: int) -> float:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import importlib
 import logging
 import os
 import secrets
 import shutil
 import sys
 import tempfile
+import threading
 from collections.abc import Iterator
 
 _QUIET = {
@@ -43,7 +45,8 @@ def prepare_environment() -> None:
 def ray_cluster() -> Iterator[dict[str, float]]:
     """Connects to RAY_ADDRESS, or starts Ray on this machine; yields the cluster's resources.
 
-    A local cluster keeps its files in a temporary folder, and is gone afterwards.
+    A local cluster keeps its files in a temporary folder, and is gone afterwards. While it
+    starts, Ray Tune is imported: that takes about as long as Ray waits for its node.
     """
     address = os.environ.get("RAY_ADDRESS")
     folder = None if address else tempfile.mkdtemp(prefix="regatta-")
@@ -58,10 +61,14 @@ def ray_cluster() -> Iterator[dict[str, float]]:
             "_temp_dir": folder,
         }
     )
+    tune = threading.Thread(target=importlib.import_module, args=("ray.tune",), daemon=True)
     try:
+        tune.start()
         with _unwatched() if folder is not None else contextlib.nullcontext():
             ray.init(log_to_driver=False, logging_level=logging.ERROR, **own)
-        yield ray.cluster_resources()
+        tune.join()
+        with _untagged():
+            yield ray.cluster_resources()
     finally:
         ray.shutdown()
         if folder is not None:
@@ -87,3 +94,22 @@ def _unwatched() -> Iterator[None]:
         yield
     finally:
         parameter.RayParams = original
+
+
+@contextlib.contextmanager
+def _untagged() -> Iterator[None]:
+    """Ray Tune without counting its callbacks for usage statistics, which are off.
+
+    It would import W&B and MLflow to know theirs: 0.6 s before the first worker is asked for.
+    """
+    from ray.air._internal import usage
+
+    original = getattr(usage, "tag_callbacks", None)
+    if original is None:
+        yield
+        return
+    usage.tag_callbacks = lambda callbacks: False
+    try:
+        yield
+    finally:
+        usage.tag_callbacks = original
