@@ -18,7 +18,7 @@ from benchmarks.eager import EagerRun, Splits
 from benchmarks.workloads import WORKLOADS
 from trainables.arrays import Arrays
 from trainables.engine import Stack
-from trainables.stack_width import choose_width, split_evenly
+from trainables.stack_width import choose_way, split_evenly
 
 Way = Literal["eager", "fused", "sequential", "auto"]
 _STACKS = 4
@@ -99,9 +99,9 @@ class Worker:
         assert contender.way != "eager"
         runs = WORKLOADS[self._workload].runs(lanes)
         own = split_evenly(runs, math.ceil(lanes / contender.processes))[self._rank]
-        choice = choose_width(own, self._arrays, contender.way, None)
+        choice = choose_way(own, self._arrays, contender.way, None)
         parts = split_evenly(own, choice.width)[:_STACKS]
-        stacks = [Stack(part, self._arrays) for part in parts]
+        stacks = [Stack(part, self._arrays, unfold=choice.unfold) for part in parts]
 
         def train(steps: int) -> None:
             for stack in stacks:

@@ -31,11 +31,12 @@ class Stack:
     All lanes are at the same step. Nothing in a step reads from the device.
     """
 
-    def __init__(self, runs: Sequence[RunConfig], arrays: Arrays) -> None:
+    def __init__(self, runs: Sequence[RunConfig], arrays: Arrays, *, unfold: bool = False) -> None:
         """Initializes every lane from its run's seed.
 
         Args:
             runs: configurations with one fusion key.
+            unfold: do convolutions as matrix products.
 
         Raises:
             ValueError: the batch is larger than the training set, or a warmup is longer
@@ -58,7 +59,7 @@ class Stack:
         self._losses: list[Tensor] = []
         self._scores: list[Tensor] = []
         self._epoch = -1
-        self._initialize()
+        self._initialize(unfold)
 
     @property
     def lanes(self) -> int:
@@ -87,7 +88,7 @@ class Stack:
         radii = [run.train.sam_rho or 0.0 for run in self.runs]
         self._sam = torch.tensor(radii, dtype=torch.float64, device=device) if radii[0] else None
 
-    def _initialize(self) -> None:
+    def _initialize(self, unfold: bool) -> None:
         device, dtype = self.arrays.train[0].device, self.arrays.train[0].dtype
         outputs = 1 if self.runs[0].train.loss == "logistic" else self.arrays.outputs
         trees: dict[int, tuple[Tree, Tree]] = {}
@@ -101,7 +102,7 @@ class Stack:
                     {name: b.detach() for name, b in module.named_buffers()},
                 )
         chosen = self.runs[0].train.precision
-        self.network = Network.of(module, LOW.get(chosen))
+        self.network = Network.of(module, LOW.get(chosen), unfold=unfold)
         self.params: Tree = stack([trees[run.seed][0] for run in self.runs])
         buffers = [trees[run.seed][1] for run in self.runs]
         self.buffers: Tree = stack(buffers)
@@ -251,6 +252,7 @@ class Stack:
         """Everything that training has changed: tensors and plain data only."""
         return {
             "step": self.step,
+            "unfold": self.network.unfold,
             "params": self.params,
             "buffers": self.buffers,
             "state": self.state,

@@ -9,6 +9,7 @@ lanes share nothing, so the gradient of the sum over lanes is each lane's own gr
 from __future__ import annotations
 
 import contextlib
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import torch
@@ -16,6 +17,7 @@ from torch import Tensor, nn
 from torch.func import functional_call, vmap
 
 from trainables import chain
+from trainables.convolution import Unfolded
 from trainables.dropout import LaneDropout, has_dropout
 from trainables.lanes import Tree, per_lane
 from trainables.losses import Loss, LossValue
@@ -32,14 +34,24 @@ class Network:
     dropout: bool
     low: torch.dtype | None = None
     """The type of products, where it is not that of the weights."""
+    unfold: bool = False
+    """Whether convolutions are done as matrix products."""
 
     @classmethod
-    def of(cls, module: nn.Module, low: torch.dtype | None = None) -> Network:
+    def of(
+        cls, module: nn.Module, low: torch.dtype | None = None, *, unfold: bool = False
+    ) -> Network:
         links = chain.links(module) if low is None else None
-        return cls(module, links, has_dropout(module), low)
+        return cls(module, links, has_dropout(module), low, unfold)
 
-    def arithmetic(self) -> contextlib.AbstractContextManager[object]:
-        return contextlib.nullcontext() if self.low is None else LaneAutocast(self.low)
+    @contextlib.contextmanager
+    def arithmetic(self) -> Iterator[None]:
+        with contextlib.ExitStack() as modes:
+            if self.unfold:
+                modes.enter_context(Unfolded())
+            if self.low is not None:
+                modes.enter_context(LaneAutocast(self.low))
+            yield
 
 
 def outputs(network: Network, params: Tree, buffers: Tree, x: Tensor) -> Tensor:

@@ -31,7 +31,7 @@ class PackTask:
     settings: Mapping[str, Any]
     """Fields of ``session.Settings``."""
     folder: Path
-    """Where the pack keeps its checkpoints, and the widths it chose."""
+    """Where the pack keeps its checkpoints, and the ways it chose."""
     checkpoint_every: int | None
     """Evaluations between checkpoints; None: about every 30 seconds."""
     import_from: str
@@ -85,7 +85,7 @@ class RayPack(tune.Trainable):  # type: ignore[misc]  # ray has no types
             if saved is None
             else PackSession.restore(saved, self._task.runs, self._data, settings)
         )
-        self._write_widths()
+        self._write_ways()
         self._evaluations = 0
         self._checkpointed = time.monotonic()
 
@@ -94,24 +94,28 @@ class RayPack(tune.Trainable):  # type: ignore[misc]  # ray has no types
         return self._task.folder / "state.pt"
 
     @property
-    def _widths_path(self) -> Path:
-        return self._task.folder / "widths.json"
+    def _ways_path(self) -> Path:
+        return self._task.folder / "ways.json"
 
     def _settings(self) -> Settings:
-        """As the task says, with the widths that an earlier attempt chose: same bits again."""
+        """As the task says, stacked as an earlier attempt chose: same bits again."""
         from trainables.session import Settings
+        from trainables.stack_width import Way
 
-        settings = Settings(**self._task.settings)
-        if settings.widths is None and self._widths_path.exists():
-            widths = tuple(json.loads(self._widths_path.read_text()))
-            return dataclasses.replace(settings, widths=widths)
+        given = self._task.settings
+        if given["ways"] is not None:
+            given = {**given, "ways": tuple(Way(*way) for way in given["ways"])}
+        settings = Settings(**given)
+        if settings.ways is None and self._ways_path.exists():
+            ways = tuple(Way(*way) for way in json.loads(self._ways_path.read_text()))
+            return dataclasses.replace(settings, ways=ways)
         return settings
 
-    def _write_widths(self) -> None:
+    def _write_ways(self) -> None:
         self._task.folder.mkdir(parents=True, exist_ok=True)
-        part = self._widths_path.with_suffix(".part")
-        part.write_text(json.dumps([choice.width for choice in self._session.choices]))
-        part.replace(self._widths_path)
+        part = self._ways_path.with_suffix(".part")
+        part.write_text(json.dumps([choice.way for choice in self._session.choices]))
+        part.replace(self._ways_path)
 
     def step(self) -> dict[str, Any]:
         from trainables import checkpoint

@@ -19,7 +19,7 @@ from trainables.configs.run import HIGHER_IS_BETTER, RunConfig, data_key, fusion
 from trainables.data.dataset import DataSet
 from trainables.engine import Stack
 from trainables.precision import STORED
-from trainables.stack_width import Choice, choose_width, release_memory, split_evenly
+from trainables.stack_width import Choice, Way, choose_way, release_memory, split_evenly
 
 Strategy = Literal["auto", "fused", "sequential"]
 
@@ -29,8 +29,8 @@ class Settings:
     """What decides a pack's bits beside its runs; recorded, and kept when it is resumed."""
 
     strategy: Strategy = "auto"
-    widths: tuple[int, ...] | None = None
-    """Lanes a stack for each group, as an earlier session of the pack chose; None: choose."""
+    ways: tuple[Way, ...] | None = None
+    """How each group is stacked, as an earlier session of the pack chose; None: choose."""
     threads: int = 1
     device: str = "cpu"
 
@@ -103,20 +103,20 @@ class PackSession:
         configs = [self._runs[run_id] for run_id in run_ids]
         try:
             arrays = self._arrays_of(configs[0])
-            widths = self.settings.widths
-            width = widths[len(self.choices)] if widths else None
-            choice = choose_width(configs, arrays, self.settings.strategy, width)
+            ways = self.settings.ways
+            way = ways[len(self.choices)] if ways else None
+            choice = choose_way(configs, arrays, self.settings.strategy, way)
             self.choices.append(choice)
             for part in split_evenly(run_ids, choice.width):
-                self._add_stack(part, arrays)
+                self._add_stack(part, arrays, choice.unfold)
         except Exception as error:  # a user's model may raise anything
             for run_id in run_ids:
                 self._fail(run_id, error)
 
-    def _add_stack(self, run_ids: list[str], arrays: Arrays) -> None:
+    def _add_stack(self, run_ids: list[str], arrays: Arrays, unfold: bool) -> None:
         """One stack of these runs, or several where memory does not hold it."""
         try:
-            stack = Stack([self._runs[run_id] for run_id in run_ids], arrays)
+            stack = Stack([self._runs[run_id] for run_id in run_ids], arrays, unfold=unfold)
         except torch.OutOfMemoryError:
             if len(run_ids) == 1:
                 raise
@@ -126,7 +126,7 @@ class PackSession:
             return
         release_memory()
         for part in split_evenly(run_ids, math.ceil(len(run_ids) / 2)):
-            self._add_stack(part, arrays)
+            self._add_stack(part, arrays, unfold)
 
     def _arrays_of(self, config: RunConfig) -> Arrays:
         key = (data_key(config), config.train.precision)
@@ -260,7 +260,7 @@ class PackSession:
         session.choices = [Choice(**choice) for choice in saved["choices"]]
         for run_ids, state in saved["stacks"]:
             configs = [session._runs[run_id] for run_id in run_ids]
-            stack = Stack(configs, session._arrays_of(configs[0]))
+            stack = Stack(configs, session._arrays_of(configs[0]), unfold=state["unfold"])
             stack.load_state_dict(state)
             session._stacks.append((list(run_ids), stack))
         return session

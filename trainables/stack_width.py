@@ -7,54 +7,72 @@ import math
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Literal, TypeVar
+from typing import Literal, NamedTuple, TypeVar
 
 import torch
 
 from trainables.arrays import Arrays
 from trainables.configs.run import RunConfig, length
+from trainables.convolution import has_convolutions
 from trainables.engine import Stack
 
 _WARMUP_STEPS, _TIMED_STEPS, _ROUNDS = 2, 4, 2
 _STEPS = _WARMUP_STEPS + _TIMED_STEPS * _ROUNDS
 _SHARE_OF_TRAINING = 0.02
 """Time spent on measuring, as a share of what the pack would take one lane at a time."""
+_FASTER = 0.95
+"""Convolutions become matrix products where a step then takes less than this share."""
 _SLOWER = 1.3
 """A width that takes so many times the best one's time ends the search."""
 
 T = TypeVar("T")
 
 
+class Way(NamedTuple):
+    """How a group is stacked: what of a choice decides bits."""
+
+    width: int
+    """Lanes in a stack, at most."""
+    unfold: bool = False
+    """Whether convolutions are done as matrix products."""
+
+
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """The width of a group's stacks, and why."""
+    """How a group is stacked, and why."""
 
     lanes: int
     width: int
+    unfold: bool
     strategy: str
     reason: str
     seconds_per_step: float | None = None
     """Measured seconds for one step of one lane at the width chosen."""
 
+    @property
+    def way(self) -> Way:
+        return Way(self.width, self.unfold)
 
-def choose_width(
+
+def choose_way(
     runs: Sequence[RunConfig],
     arrays: Arrays,
     strategy: Literal["auto", "fused", "sequential"],
-    width: int | None,
+    way: Way | None,
 ) -> Choice:
     """Fused: all lanes in one stack. Sequential: one lane a stack. Auto: measured.
 
-    A given ``width`` (of an earlier session of the same pack) is kept, whatever was fastest.
+    A given ``way`` (of an earlier session of the same pack) is kept, whatever was fastest.
     """
     lanes = len(runs)
-    if width is not None:
-        return Choice(lanes, min(width, lanes), strategy, "as recorded")
+    if way is not None:
+        return Choice(lanes, min(way.width, lanes), way.unfold, strategy, "as recorded")
     if strategy != "auto":
-        return Choice(lanes, 1 if strategy == "sequential" else lanes, strategy, "as asked")
+        width = 1 if strategy == "sequential" else lanes
+        return Choice(lanes, width, False, strategy, "as asked")
     steps = [length(run.train, arrays.examples // run.train.batch_size) for run in runs]
     if lanes == 1 or min(steps) < _STEPS:
-        return Choice(lanes, lanes, "fused", "too little to measure")
+        return Choice(lanes, lanes, False, "fused", "too little to measure")
     return _measured(runs, arrays, sum(steps))
 
 
@@ -71,9 +89,13 @@ def _measured(runs: Sequence[RunConfig], arrays: Arrays, lane_steps: int) -> Cho
     even = math.ceil(lanes / math.ceil(lanes / best))
     figures = ", ".join(f"{w}: {1e3 * seconds:.3f}" for w, seconds in times.items())
     strategy = "sequential" if even == 1 else "fused"
+    unfolded = _unfolded_seconds(runs, arrays, best) if best > 1 else math.inf
+    unfold = unfolded < _FASTER * times[best]
+    if math.isfinite(unfolded):
+        figures += f"; convolutions as products: {1e3 * unfolded:.3f}"
     full = "" if limit is None else f"; {limit} do not fit the memory"
     reason = f"ms a lane and step by width: {figures}{full}"
-    return Choice(lanes, even, strategy, reason, times[best])
+    return Choice(lanes, even, unfold, strategy, reason, min(times[best], unfolded))
 
 
 def time_widths(
@@ -121,9 +143,23 @@ def _time_against_best(
     return times[width] > _SLOWER * times[best]
 
 
-def _seconds_per_lane_step(runs: Sequence[RunConfig], arrays: Arrays, width: int) -> float:
+def _unfolded_seconds(runs: Sequence[RunConfig], arrays: Arrays, width: int) -> float:
+    """What a step takes a lane with convolutions as products; infinite without convolutions."""
+    one = Stack(runs[:1], arrays)
+    if not has_convolutions(one.network.module):
+        return math.inf
+    try:
+        return _seconds_per_lane_step(runs, arrays, width, unfold=True)
+    except torch.OutOfMemoryError:
+        release_memory()
+        return math.inf
+
+
+def _seconds_per_lane_step(
+    runs: Sequence[RunConfig], arrays: Arrays, width: int, *, unfold: bool = False
+) -> float:
     """The fastest of a few rounds of steps, per step and lane."""
-    stack = Stack(runs[:width], arrays)
+    stack = Stack(runs[:width], arrays, unfold=unfold)
     stack.advance(_WARMUP_STEPS)
     best = math.inf
     for _ in range(_ROUNDS):

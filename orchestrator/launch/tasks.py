@@ -24,7 +24,7 @@ def make_tasks(
     threads = max(1, int(study.resources.cpus))
     fresh_settings = {
         "strategy": study.execution.strategy,
-        "widths": None,
+        "ways": None,
         "threads": threads,
         "device": device,
     }

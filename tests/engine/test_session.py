@@ -16,7 +16,7 @@ from trainables.configs.optimizers import Adam, Sgd
 from trainables.configs.run import run_id
 from trainables.data import DataSet
 from trainables.session import PackSession, Settings
-from trainables.stack_width import choose_width, split_evenly
+from trainables.stack_width import Way, choose_way, split_evenly
 
 Maker = Callable[..., RunConfig]
 Data = Callable[[RunConfig], dict[str, DataSet]]
@@ -126,7 +126,7 @@ def test_auto_records_why_and_a_recorded_width_is_kept(make_run: Maker, data_of:
     chosen = _run(runs, data_of(runs[0]), strategy="auto")["session"].choices[0]
     assert chosen.reason.startswith("ms a lane and step by width: 1: ")
     assert chosen.seconds_per_step > 0
-    kept = _run(runs, data_of(runs[0]), strategy="auto", widths=(4,))["session"].choices[0]
+    kept = _run(runs, data_of(runs[0]), strategy="auto", ways=(Way(4),))["session"].choices[0]
     assert (kept.width, kept.reason) == (4, "as recorded")
 
 
@@ -142,10 +142,10 @@ def small_memory(monkeypatch: pytest.MonkeyPatch) -> None:
             raise torch.OutOfMemoryError("CUDA out of memory (planted)")
         return gradients(network, params, *rest)
 
-    def initialize(stack: Any, runs: Any, arrays: Any) -> None:
+    def initialize(stack: Any, runs: Any, arrays: Any, **rest: Any) -> None:
         if len(runs) > 5:
             raise torch.OutOfMemoryError("CUDA out of memory (planted)")
-        build(stack, runs, arrays)
+        build(stack, runs, arrays, **rest)
 
     monkeypatch.setattr(engine, "batch_gradients", train)
     monkeypatch.setattr(engine.Stack, "__init__", initialize)
@@ -164,7 +164,7 @@ def test_out_of_memory_splits_the_pack(make_run: Maker, data_of: Data) -> None:
 def test_auto_keeps_to_what_the_memory_holds(make_run: Maker, small_data: DataSet) -> None:
     runs = [make_run(train={"steps": 10_000}, seed=seed) for seed in range(7)]
     arrays = Arrays.of(small_data, torch.device("cpu"), torch.float32)
-    choice = choose_width(runs, arrays, "auto", None)
+    choice = choose_way(runs, arrays, "auto", None)
     assert choice.width <= 3
     assert choice.reason.endswith("; 4 do not fit the memory")
 
