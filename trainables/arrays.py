@@ -21,6 +21,8 @@ class Arrays:
     train: tuple[Tensor, Tensor]
     valid: tuple[Tensor, Tensor]
     test: tuple[Tensor, Tensor]
+    dtype: torch.dtype
+    """Of weights, and of inputs and targets that are real; tokens and classes are int64."""
     input_shape: tuple[int, ...]
     outputs: int
     variances: Mapping[str, float] | None
@@ -30,7 +32,7 @@ class Arrays:
     def of(cls, data: DataSet, device: torch.device, dtype: torch.dtype) -> Self:
         def pair(x: npt.NDArray[Any], y: npt.NDArray[Any]) -> tuple[Tensor, Tensor]:
             return (
-                torch.tensor(x, device=device, dtype=dtype),
+                torch.tensor(x, device=device, dtype=torch.int64 if data.tokens else dtype),
                 torch.tensor(y, device=device, dtype=dtype if data.regression else None),
             )
 
@@ -38,6 +40,7 @@ class Arrays:
             train=pair(data.train_x, data.train_y),
             valid=pair(data.valid_x, data.valid_y),
             test=pair(data.test_x, data.test_y),
+            dtype=dtype,
             input_shape=data.input_shape,
             outputs=data.outputs,
             variances=_variances(data) if data.regression else None,

@@ -14,8 +14,8 @@ from torch import Tensor
 from trainables import models, plateau, precision
 from trainables.arrays import Arrays
 from trainables.clipping import Bounds, clip
-from trainables.configs.run import SCORES, RunConfig, evaluation_interval, length
-from trainables.evaluation import mean_metrics
+from trainables.configs.run import SCORES, RunConfig, evaluation_interval, length, measured
+from trainables.evaluation import derived, mean_metrics
 from trainables.forward import Network, training_losses
 from trainables.gradients import Batch, Gradients, batch_gradients, uphill
 from trainables.hyper import hyperparameters, learning_rates
@@ -89,7 +89,7 @@ class Stack:
         self._sam = torch.tensor(radii, dtype=torch.float64, device=device) if radii[0] else None
 
     def _initialize(self, unfold: bool) -> None:
-        device, dtype = self.arrays.train[0].device, self.arrays.train[0].dtype
+        device, dtype = self.arrays.train[0].device, self.arrays.dtype
         outputs = 1 if self.runs[0].train.loss == "logistic" else self.arrays.outputs
         trees: dict[int, tuple[Tree, Tree]] = {}
         for run in self.runs:
@@ -195,7 +195,7 @@ class Stack:
             params = self._optimizer.evaluated(self.params, self.state)
             loss = LOSSES[self.runs[0].train.loss]
             splits = (self.arrays.valid, self.arrays.test)
-            measured = [
+            found = [
                 *itertools.chain(
                     *(mean_metrics(self.network, params, self.buffers, x, loss) for x in splits)
                 ),
@@ -203,7 +203,7 @@ class Stack:
                 self._grad_norm,
             ]
             tensors = torch.stack(
-                [t.to(torch.float64) for t in [*measured, *self._losses, *self._scores]]
+                [t.to(torch.float64) for t in [*found, *self._losses, *self._scores]]
             )
         values = tensors.cpu().numpy()
         score = SCORES[self.runs[0].train.loss]
@@ -216,6 +216,7 @@ class Stack:
             metrics[f"train/{score}"] = scores.mean(0)
             for part, variance in (self.arrays.variances or {}).items():
                 metrics[f"{part}/{score}"] = 1 - np.divide(metrics[f"{part}/{score}"], variance)
+            metrics |= derived(metrics, measured(self.runs[0].data, self.runs[0].train))
         if self.step % self.interval == 0:
             self._losses, self._scores = [], []
         return metrics, losses

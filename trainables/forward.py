@@ -56,7 +56,7 @@ class Network:
 
 def outputs(network: Network, params: Tree, buffers: Tree, x: Tensor) -> Tensor:
     """Outputs (L, B, …) in evaluation mode for inputs x (B, …) that all lanes share."""
-    lanes = len(next(iter(params.values())))
+    lanes, dtype = len(next(iter(params.values()))), _dtype(params)
     if network.links is not None:
         return chain.outputs(network.links, params, x.expand(lanes, *x.shape))
     network.module.eval()
@@ -64,13 +64,13 @@ def outputs(network: Network, params: Tree, buffers: Tree, x: Tensor) -> Tensor:
         tensors = {name: tensor[0] for name, tensor in (params | buffers).items()}
         with network.arithmetic():
             result: Tensor = functional_call(network.module, tensors, (x,))
-        return result.unsqueeze(0).to(x.dtype)
+        return result.unsqueeze(0).to(dtype)
 
     def one(params: Tree, buffers: Tree) -> Tensor:
         return functional_call(network.module, (params, buffers), (x,))  # type: ignore[no-any-return]
 
     with network.arithmetic():
-        return vmap(one)(params, buffers).to(x.dtype)
+        return vmap(one)(params, buffers).to(dtype)
 
 
 def training_losses(
@@ -86,7 +86,7 @@ def training_losses(
     if network.links is not None:
         return loss(chain.outputs(network.links, params, x), targets).losses.mean(1)
     predicted, _ = _training_pass(network, params, buffers, x, keys)
-    return loss(predicted.to(x.dtype), targets).losses.mean(1)
+    return loss(predicted.to(_dtype(params)), targets).losses.mean(1)
 
 
 def loss_and_gradients(
@@ -102,7 +102,7 @@ def loss_and_gradients(
     """One training batch of every lane.
 
     Args:
-        x: inputs (L, B, …); targets: (L, B).
+        x: inputs (L, B, …); targets: (L, B), or (L, B, T) for sequences.
         keys: per-lane int64 (L,) from which this step's dropout masks derive.
         scale: what each lane's gradients are multiplied by on their way, (L,).
 
@@ -116,7 +116,7 @@ def loss_and_gradients(
     leaves = {name: param.detach().requires_grad_() for name, param in params.items()}
     with torch.enable_grad():
         predicted, new_buffers = _training_pass(network, leaves, buffers, x, keys)
-    value = loss(predicted.detach().to(x.dtype), targets)
+    value = loss(predicted.detach().to(_dtype(params)), targets)
     start = value.gradient if scale is None else value.gradient * per_lane(scale, value.gradient)
     found = torch.autograd.grad(
         predicted,
@@ -126,6 +126,11 @@ def loss_and_gradients(
         materialize_grads=True,
     )
     return value, dict(zip(leaves, found, strict=True)), new_buffers
+
+
+def _dtype(params: Tree) -> torch.dtype:
+    """The type of outputs that a loss sees: the weights', as tokens have none to give."""
+    return next(iter(params.values())).dtype
 
 
 def _training_pass(

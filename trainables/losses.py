@@ -6,6 +6,7 @@ given here, so autograd never has to trace a loss.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -18,27 +19,32 @@ class LossValue(NamedTuple):
     """What a loss says of a batch of every lane."""
 
     losses: Tensor
-    """Loss of each example, (L, B)."""
+    """Loss of each example, (L, B); of a sequence, the mean over its places."""
     gradient: Tensor
-    """Gradient of each lane's mean loss by its outputs, (L, B, C)."""
+    """Gradient of each lane's mean loss by its outputs, like these."""
     scores: Tensor
-    """Whether each example is predicted right; with real targets its squared error, (L, B)."""
+    """Whether each example is predicted right (of a sequence, the share of places that are);
+    with real targets its squared error, (L, B)."""
 
 
 Loss = Callable[[Tensor, Tensor], LossValue]
-"""(outputs (L, B, C), targets: classes (L, B) or real (L, B, C)) → LossValue."""
+"""(outputs (L, B, C), targets: classes (L, B) or real (L, B, C)) → LossValue.
+
+Sequences have outputs (L, B, T, C) and classes (L, B, T)."""
 
 
 def cross_entropy(outputs: Tensor, targets: Tensor) -> LossValue:
     """Softmax cross-entropy −log p_y, p = softmax(z), and its gradient (p − onehot(y)) / B.
 
+    For sequences, the mean over their T places, and the gradient (p − onehot(y)) / (B T).
+
     Args:
-        outputs: logits z, (L, B, C).
-        targets: classes y, (L, B), int64.
+        outputs: logits z, (L, B, C) or (L, B, T, C).
+        targets: classes y, (L, B) or (L, B, T), int64.
 
     Returns:
-        Losses in nats, equal to ``torch.nn.functional.cross_entropy``; a hit is an example
-        whose first largest logit is its target's.
+        Losses in nats, equal to ``torch.nn.functional.cross_entropy``; a hit is where the first
+        largest logit is the target's.
     """
     chosen = targets.unsqueeze(-1)
     largest = outputs.max(-1, keepdim=True)
@@ -49,7 +55,19 @@ def cross_entropy(outputs: Tensor, targets: Tensor) -> LossValue:
     gradient = exponentials.div_(total)
     gradient.scatter_add_(-1, chosen, torch.full_like(total, -1.0))
     hits = (largest.indices == chosen).squeeze(-1)
-    return LossValue(losses, gradient.div_(outputs.shape[1]), hits)
+    gradient.div_(_predictions(targets))
+    kind = losses.dtype
+    return LossValue(_by_example(losses, kind), gradient, _by_example(hits, kind))
+
+
+def _predictions(targets: Tensor) -> int:
+    """Predictions of a lane in a batch: B, or B T for sequences."""
+    return math.prod(targets.shape[1:])
+
+
+def _by_example(values: Tensor, dtype: torch.dtype) -> Tensor:
+    """(L, B) as it is; of sequences (L, B, T) the mean of each."""
+    return values if values.dim() == 2 else values.to(dtype).mean(-1)
 
 
 def logistic(outputs: Tensor, targets: Tensor) -> LossValue:
@@ -89,10 +107,12 @@ def smoothed(share: float) -> Loss:
         value = cross_entropy(outputs, targets)
         chosen = targets.unsqueeze(-1)
         lead = outputs.gather(-1, chosen).squeeze(-1) - outputs.mean(-1)
-        unit = share / outputs.shape[1]
+        unit = share / _predictions(targets)
         gradient = value.gradient - unit / outputs.shape[-1]
         gradient.scatter_add_(-1, chosen, torch.full_like(outputs, unit))
-        return LossValue(value.losses + share * lead, gradient, value.scores)
+        return LossValue(
+            value.losses + share * _by_example(lead, lead.dtype), gradient, value.scores
+        )
 
     return loss
 

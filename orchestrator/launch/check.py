@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
+from orchestrator.spec.checks import wrong_for_sequences, wrong_inputs
 from trainables.configs.base import steps_in
 from trainables.configs.data import Data
 from trainables.configs.models import ImageModel, UserModel, Vit
@@ -46,6 +47,8 @@ def check(configurations: Iterable[RunConfig], data: Mapping[str, DataSet]) -> N
 
 def _problems(config: RunConfig, data: DataSet) -> Iterable[str]:
     yield from _targets_for_loss(config, data)
+    if (why := wrong_inputs(config.model, config.data.name, tokens=data.tokens)) is not None:
+        yield f"model.name: {why}"
     yield from _images_for_model(config, data)
     batch, examples = config.train.batch_size, len(data.train_x)
     if batch > examples:
@@ -69,7 +72,9 @@ def _problems(config: RunConfig, data: DataSet) -> Iterable[str]:
 
 def _targets_for_loss(config: RunConfig, data: DataSet) -> Iterable[str]:
     loss, name = config.train.loss, config.data.name
-    if data.regression and loss != "quadratic":
+    if (why := wrong_for_sequences(config.train, name, tokens=data.tokens)) is not None:
+        yield f"train.loss: {why}"
+    elif data.regression and loss != "quadratic":
         yield f"train.loss: {loss} needs classes, and {name} has real targets; use quadratic"
     elif loss == "quadratic" and not data.regression:
         yield f"train.loss: quadratic needs real targets, and {name} has classes; use cross_entropy"
@@ -79,7 +84,7 @@ def _targets_for_loss(config: RunConfig, data: DataSet) -> Iterable[str]:
 
 def _images_for_model(config: RunConfig, data: DataSet) -> Iterable[str]:
     model, shape = config.model, data.input_shape
-    if not isinstance(model, ImageModel):
+    if not isinstance(model, ImageModel) or data.tokens:
         return
     found = f"examples of {config.data.name} have the shape {shape}"
     if len(shape) != 3:

@@ -115,5 +115,5 @@ def metric_words(metric: str) -> str:
 
 
 def is_loss(metric: str) -> bool:
-    """Whether a metric is a loss: it is drawn on logarithmic axes."""
-    return metric.endswith("loss")
+    """Whether a metric is a loss, or e to its power: it is drawn on logarithmic axes."""
+    return metric.endswith(("loss", "perplexity"))

@@ -6,9 +6,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from trainables.configs import SCORES, Train
+from trainables.configs import SCORES, Train, UserModel, measured
 from trainables.configs.base import Epochs, Steps
-from trainables.configs.data import Split
+from trainables.configs.data import Characters, Split
+from trainables.configs.models import Gpt
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -36,7 +37,7 @@ def _warmup_within_training(schedule: Any, train: Train) -> Finding | None:
 
 
 def _room_for_training(data: Any, _: Train) -> Finding | None:
-    if isinstance(data, Split) and data.valid + data.test >= 1:
+    if isinstance(data, Split | Characters) and data.valid + data.test >= 1:
         message = f"valid and test together must be below 1, got {data.valid:g} + {data.test:g}"
         return Finding(path=("data",), message=message, kind="whole")
     return None
@@ -49,10 +50,41 @@ def _target_is_measured(data: Any, train: Train) -> Finding | None:
     return Finding(path=("train", "target", "metric"), message=why, related=("data", split))
 
 
+def _loss_of_sequences(data: Any, train: Train) -> Finding | None:
+    if (why := wrong_for_sequences(train, data.name, tokens=isinstance(data, Characters))) is None:
+        return None
+    return Finding(path=("train", "loss"), message=why, related=("data",))
+
+
+def wrong_for_sequences(train: Train, name: str, *, tokens: bool) -> str | None:
+    """Why the loss does not suit the sequences of the data ``name``, where these are some."""
+    if tokens and train.loss != "cross_entropy":
+        return f"{train.loss} takes one target an example, {name} has sequences; use cross_entropy"
+    return None
+
+
+def _inputs_of_model(model: Any, data: Any) -> Finding | None:
+    if (why := wrong_inputs(model, data.name, tokens=isinstance(data, Characters))) is None:
+        return None
+    return Finding(path=("model", "name"), message=why, related=("data",))
+
+
+def wrong_inputs(model: Any, name: str, *, tokens: bool) -> str | None:
+    """Why the model cannot take what the data ``name`` has: tokens, or numbers."""
+    if isinstance(model, Gpt) and not tokens:
+        return f"gpt takes tokens, and {name} has none; use the data characters"
+    if tokens and not isinstance(model, Gpt | UserModel):
+        return f"{model.name} takes no tokens, and {name} has nothing else; use gpt"
+    return None
+
+
 def unmeasured(metric: str, data: Any, train: Train) -> str | None:
     """Why no run measures ``metric``, where it does not."""
     split, what = metric.split("/")
-    if what not in ("loss", score := SCORES[train.loss]):
+    if what not in measured(data, train):
+        if what == "perplexity":
+            return f"{metric} is measured on characters alone; {split}/loss is its logarithm"
+        score = SCORES[train.loss]
         return f"{metric} is never measured with the loss {train.loss}; {split}/{score} is"
     if getattr(data, split, None) == 0:
         return f"{metric} is never measured, as data.{split} is 0; it must be above 0"
@@ -63,5 +95,7 @@ CHECKS: tuple[tuple[str, str, Callable[[Any, Any], Finding | None]], ...] = (
     ("schedule", "train", _warmup_within_training),
     ("data", "train", _room_for_training),
     ("data", "train", _target_is_measured),
+    ("data", "train", _loss_of_sequences),
+    ("model", "data", _inputs_of_model),
 )
 """Two sections and what looks at both."""

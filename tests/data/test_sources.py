@@ -14,6 +14,7 @@ from sklearn.datasets import load_digits
 from tests.data.files import write_cifar, write_idx
 from trainables.configs.data import (
     ArrayFiles,
+    Characters,
     Cifar10,
     Cifar100,
     Digits,
@@ -96,6 +97,25 @@ def _arrays(folder: Path) -> None:
     _equals(config, _divided(x, y, config, None))
 
 
+def _characters(folder: Path) -> None:
+    """Character by character: 211 of them, 23 held out at the end, 47 before these."""
+    rng = np.random.default_rng(5)
+    text = "".join(rng.choice(list("aé\n\r\t z漢😀"), 211))
+    (folder / "t.txt").write_bytes(text.encode())
+    config = Characters(path=str(folder / "t.txt"), context=7, valid=47 / 211, test=23 / 211)
+    places = {character: i for i, character in enumerate(sorted(set(text)))}
+    parts = {}
+    for part, start, stop in (("train", 0, 141), ("valid", 141, 188), ("test", 188, 211)):
+        starts = range(start, stop - 7, 8)
+        x = np.array([[places[c] for c in text[i : i + 7]] for i in starts])
+        y = np.array([[places[c] for c in text[i + 1 : i + 8]] for i in starts])
+        parts[part] = x, y
+    assert [len(x) for x, _ in parts.values()] == [17, 5, 2]
+    _equals(config, parts, rtol=0)
+    data = load(config)
+    assert (data.outputs, data.input_shape, data.tokens) == (9, (7,), True)
+
+
 def _gaussian_mixture(_: Path) -> None:
     config = GaussianMixture(
         classes=5, features=7, examples=131, separation=2.0, seed=11, split_seed=SEED
@@ -158,6 +178,7 @@ ORACLES: dict[str, Callable[[Path], None]] = {
     "cifar10": _cifar(Cifar10, "10-python"),
     "cifar100": _cifar(Cifar100, "100-binary"),
     "arrays": _arrays,
+    "characters": _characters,
     "gaussian_mixture": _gaussian_mixture,
     "teacher_student": _teacher_student,
     "least_squares": _least_squares,

@@ -163,6 +163,31 @@ def vit(config: Any, p: Iterator[Tensor], x: Tensor) -> Tensor:
     return _linear(_layer_norm(x, p).mean(1), p)
 
 
+def _causal(qkv: Tensor, heads: int, at: int) -> Tensor:
+    """What the token ``at`` gathers from itself and those before it, one head after another."""
+    gathered = []
+    for q, k, v in zip(*(part.chunk(heads, -1) for part in qkv.chunk(3, -1)), strict=True):
+        scores = [(q[:, at] * k[:, j]).sum(-1) / math.sqrt(q.shape[-1]) for j in range(at + 1)]
+        total = sum(score.exp() for score in scores)
+        weights = [(score.exp() / total)[:, None] for score in scores]
+        gathered.append(sum(w * v[:, j] for j, w in enumerate(weights)))
+    return torch.cat(gathered, -1)
+
+
+def gpt(config: Any, p: Iterator[Tensor], x: Tensor) -> Tensor:
+    """Token by token; the module lists the positions before the embeddings."""
+    position, embedding = next(p), next(p)
+    x = torch.stack([embedding[x[:, t]] + position[t] for t in range(x.shape[1])], 1)
+    for _ in range(config.depth):
+        qkv = _linear(_layer_norm(x, p), p)
+        seen = [_causal(qkv, config.heads, t) for t in range(x.shape[1])]
+        y = _linear(torch.stack(seen, 1), p)
+        x = x + y if config.skip else y
+        y = _linear(ACTIVATIONS["gelu"](_linear(_layer_norm(x, p), p)), p)
+        x = x + y if config.skip else y
+    return _linear(_layer_norm(x, p), p)
+
+
 DENSE: dict[str, Callable[[Any, Iterator[Tensor], Tensor], Tensor]] = {
     "mlp": mlp,
     "linear": preset,
@@ -172,4 +197,5 @@ DENSE: dict[str, Callable[[Any, Iterator[Tensor], Tensor], Tensor]] = {
     **dict.fromkeys(PLAIN, plain),
     **dict.fromkeys(("resnet20", "resnet32", "resnet56"), resnet),
     "vit": vit,
+    "gpt": gpt,
 }

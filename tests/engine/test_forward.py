@@ -15,7 +15,7 @@ from trainables.configs import Mlp
 from trainables.dropout import LaneDropout
 from trainables.forward import Network, loss_and_gradients, outputs
 from trainables.lanes import permutation, stack, uniform
-from trainables.losses import LOSSES, cross_entropy
+from trainables.losses import LOSSES, cross_entropy, training_loss
 from trainables.models.mlp import mlp
 
 LANES, BATCH, INPUTS, CLASSES = 3, 13, 7, 5
@@ -123,6 +123,28 @@ def test_loss_and_gradient_equal_torch(name: str) -> None:
     torch.testing.assert_close(value.gradient, gradient, rtol=1e-12, atol=1e-15)
     for lane in range(LANES):
         torch.testing.assert_close(value.scores[lane], scores(z[lane], y[lane]).detach())
+
+
+@pytest.mark.parametrize("smoothing", [0.0, 0.3])
+def test_loss_of_sequences_equals_torch(smoothing: float) -> None:
+    """A sequence's loss is the mean over its places; torch takes (B, C, T)."""
+    places = 7
+    z = (3 * torch.randn(LANES, BATCH, places, CLASSES, dtype=torch.float64)).requires_grad_()
+    y = torch.randint(0, CLASSES, (LANES, BATCH, places))
+    value = training_loss("cross_entropy", smoothing)(z.detach(), y)
+    assert value.losses.shape == value.scores.shape == (LANES, BATCH)
+    for lane in range(LANES):
+        by_place = F.cross_entropy(
+            z[lane].mT, y[lane], label_smoothing=smoothing, reduction="none"
+        )  # (B, T)
+        torch.testing.assert_close(
+            value.losses[lane], by_place.mean(1).detach(), rtol=1e-12, atol=1e-14
+        )
+        whole = F.cross_entropy(z[lane].mT, y[lane], label_smoothing=smoothing)
+        (gradient,) = torch.autograd.grad(whole, z)
+        torch.testing.assert_close(value.gradient[lane], gradient[lane], rtol=1e-12, atol=1e-15)
+        hits = (z[lane].argmax(-1) == y[lane]).double().mean(1)
+        torch.testing.assert_close(value.scores[lane], hits, rtol=1e-15, atol=0)
 
 
 @pytest.mark.parametrize("name", ["cross_entropy", "logistic"])

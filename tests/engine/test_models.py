@@ -19,6 +19,7 @@ from trainables.configs.models import (
     Conv4,
     Conv6,
     DeepLinear,
+    Gpt,
     Lenet5,
     Lenet300100,
     Linear,
@@ -51,6 +52,7 @@ SMALL: dict[str, tuple[Model, tuple[int, ...]]] = {
     "resnet32": (Resnet32(width=0.25, norm="group"), (3, 8, 7)),
     "resnet56": (Resnet56(width=0.25, skip=False), (3, 8, 7)),
     "vit": (Vit(width=12, depth=2, heads=3, dropout=0.0), (3, 8, 12)),
+    "gpt": (Gpt(width=6, depth=2, heads=3), (7,)),
 }
 VARIANTS: dict[str, tuple[Model, tuple[int, ...]]] = {
     "mlp group": (Mlp(hidden=(8, 6), norm="group"), (7,)),
@@ -59,6 +61,7 @@ VARIANTS: dict[str, tuple[Model, tuple[int, ...]]] = {
     "mlp sigmoid": (Mlp(hidden=(11, 3), activation="sigmoid", bias=False), (7,)),
     "lenet5 batch": (Lenet5(norm="batch", activation="tanh"), (1, 13, 12)),
     "resnet none": (Resnet20(width=0.25, norm="none", scale=0.3), (3, 8, 7)),
+    "gpt without skip": (Gpt(width=6, depth=2, heads=3, init="xavier", skip=False), (7,)),
     "resnet zero": (Resnet20(width=0.25, zero_init=True), (3, 8, 7)),
 }
 
@@ -66,6 +69,18 @@ VARIANTS: dict[str, tuple[Model, tuple[int, ...]]] = {
 @pytest.fixture(params=[*SMALL, *VARIANTS], name="case")
 def _case(request: pytest.FixtureRequest) -> tuple[Model, tuple[int, ...]]:
     return (SMALL | VARIANTS)[request.param]
+
+
+def _batch(
+    config: Model, shape: tuple[int, ...], lead: tuple[int, ...], seed: int
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Inputs and classes, with a class at each place of a sequence of tokens."""
+    generator = torch.Generator().manual_seed(seed)
+    if isinstance(config, Gpt):
+        x = torch.randint(0, CLASSES, (*lead, *shape), generator=generator)
+        return x, torch.randint(0, CLASSES, (*lead, *shape), generator=generator)
+    x = torch.randn(*lead, *shape, dtype=torch.float64, generator=generator)
+    return x, torch.randint(0, CLASSES, lead, generator=generator)
 
 
 def _stacked(modules: list[nn.Module]) -> tuple[Network, dict[str, Any], dict[str, Any]]:
@@ -84,7 +99,7 @@ def test_outputs_equal_the_network_written_out(name: str) -> None:
         for p in module.parameters():
             if p.dim() == 1:
                 p.uniform_(0.2, 1.4, generator=generator)
-    x = torch.randn(BATCH, *shape, dtype=torch.float64, generator=generator)
+    x, _ = _batch(config, shape, (BATCH,), 1)
     left = iter([p.detach() for p in module.parameters()])
     expected = DENSE[config.name](config, left, x)
     assert not list(left), "parameters that the network has too many"
@@ -96,17 +111,15 @@ def test_packed_equals_solo_in_float64(case: tuple[Model, tuple[int, ...]]) -> N
     config, shape = case
     modules = [models.build(config, shape, CLASSES, seed).double() for seed in (3, 4)]
     network, params, buffers = _stacked(modules)
-    generator = torch.Generator().manual_seed(0)
-    x = torch.randn(2, BATCH, *shape, dtype=torch.float64, generator=generator)
-    y = torch.randint(0, CLASSES, (2, BATCH), generator=generator)
+    x, y = _batch(config, shape, (2, BATCH), 0)
     keys = torch.zeros(2, dtype=torch.int64)
     value, gradients, after = loss_and_gradients(
         network, params, buffers, x, y, cross_entropy, keys
     )
     evaluated = outputs(network, params, after, x[0])
-    assert evaluated.shape == (2, BATCH, CLASSES)
+    assert evaluated.shape == (*y.shape, CLASSES)
     for lane, module in enumerate(modules):
-        loss = F.cross_entropy(module.train()(x[lane]), y[lane])
+        loss = F.cross_entropy(module.train()(x[lane]).flatten(0, -2), y[lane].flatten())
         loss.backward()
         torch.testing.assert_close(value.losses[lane].mean(), loss.detach(), rtol=1e-10, atol=1e-12)
         largest = max(float(p.grad.abs().max()) for p in module.parameters() if p.grad is not None)
@@ -200,6 +213,37 @@ def test_variance_of_initial_weights(init: Any, scale: float) -> None:
         assert bool(bias.eq(0).all()) == (init != "torch")
 
 
+def test_gpt2_weights() -> None:
+    """N(0, 0.02²); the last layers of the 2 · 3 parts are smaller by √6; ``scale`` on all."""
+    plain, scaled = (
+        models.build(Gpt(width=208, depth=3, heads=13, scale=s), (211,), 307, 0) for s in (1.0, 3.0)
+    )
+    for module, scale in ((plain, 1.0), (scaled, 3.0)):
+        for name, p in module.named_parameters():
+            layer = module.get_submodule(name.rpartition(".")[0])
+            if isinstance(layer, nn.LayerNorm):
+                continue
+            if name.endswith("bias"):
+                assert bool(p.eq(0).all())
+                continue
+            expected = 0.02 * (scale if isinstance(layer, nn.Linear) else 1.0)
+            if name.endswith(("out.weight", "inner.3.weight")):
+                expected /= math.sqrt(6)
+            tolerance = 5 / math.sqrt(2 * p.numel())
+            assert p.std().item() == pytest.approx(expected, rel=tolerance), name
+
+
+def test_gpt_never_looks_ahead() -> None:
+    """Another token changes what is said at its place and after it, and nothing before."""
+    module = models.build(Gpt(width=12, depth=2, heads=3), (11,), CLASSES, 0).double()
+    x, _ = _batch(Gpt(), (11,), (BATCH,), 0)
+    changed = x.clone()
+    changed[:, 7] = (x[:, 7] + 1) % CLASSES
+    before, after = module(x), module(changed)
+    assert before[:, :7].equal(after[:, :7])
+    assert not torch.isclose(before[:, 7:], after[:, 7:]).all(-1).any()
+
+
 def test_zero_init_makes_every_block_the_identity() -> None:
     x = torch.randn(BATCH, 4, 8, 7)
     module = models.build(Resnet20(width=0.25, zero_init=True), (3, 8, 7), CLASSES, 0)
@@ -214,6 +258,8 @@ def test_zero_init_makes_every_block_the_identity() -> None:
     ("make", "message"),
     [
         (lambda: Vit(width=10, heads=3), "heads must divide width"),
+        (lambda: Gpt(width=10, heads=3), "heads must divide width"),
+        (lambda: models.build(Gpt(), (3, 7), CLASSES, 0), r"gpt takes tokens \(T,\), got .*3, 7"),
         (lambda: Resnet20(skip=False, zero_init=True), "zero_init needs skip"),
     ],
 )

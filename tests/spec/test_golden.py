@@ -11,6 +11,7 @@ from trainables.configs import Digits, Mlp, RunConfig, Train, run_id, to_plain
 from trainables.configs.base import Config, Epochs, Steps
 from trainables.configs.data import (
     ArrayFiles,
+    Characters,
     Cifar10,
     Cifar100,
     FashionMnist,
@@ -25,6 +26,7 @@ from trainables.configs.data import (
 from trainables.configs.models import (
     MODELS,
     DeepLinear,
+    Gpt,
     Lenet5,
     Lenet300100,
     UserModel,
@@ -98,6 +100,10 @@ DEFAULTS: list[tuple[Config, dict[str, Any]]] = [
         for name, cls in IMAGES.items()
     ],
     (ArrayFiles(path="p"), {"name": "arrays", "path": "p", **SPLIT}),
+    (
+        Characters(path="p"),
+        {"name": "characters", "path": "p", "context": 64, "valid": 0.1, "test": 0.1},
+    ),
     (GaussianMixture(), {"name": "gaussian_mixture", **DRAWN, "separation": 3.0}),
     (TeacherStudent(), {"name": "teacher_student", **DRAWN, "hidden": [32]}),
     (
@@ -139,6 +145,19 @@ DEFAULTS: list[tuple[Config, dict[str, Any]]] = [
         for name in ("vgg11", "vgg16")
     ],
     *[(MODELS[name](), {"name": name, **RESNET}) for name in ("resnet20", "resnet32", "resnet56")],
+    (
+        Gpt(),
+        {
+            "name": "gpt",
+            "width": 64,
+            "depth": 2,
+            "heads": 4,
+            "dropout": 0.0,
+            "init": "gpt2",
+            "skip": True,
+            "scale": 1.0,
+        },
+    ),
     (
         Vit(),
         {

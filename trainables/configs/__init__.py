@@ -23,6 +23,7 @@ from trainables.configs.run import Train as Train
 from trainables.configs.run import evaluation_interval as evaluation_interval
 from trainables.configs.run import fusion_key as fusion_key
 from trainables.configs.run import length as length
+from trainables.configs.run import measured as measured
 from trainables.configs.run import run_id as run_id
 from trainables.configs.schedules import SCHEDULES as SCHEDULES
 from trainables.configs.schedules import Schedule as Schedule

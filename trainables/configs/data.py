@@ -135,6 +135,29 @@ class ArrayFiles(Split):
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class Characters(Config):
+    """A text, to be predicted character by character.
+
+    The vocabulary is the file's distinct characters, sorted. The text is cut in three without a
+    shuffle (training first, then validation, then test), each part into windows of ``context`` + 1
+    characters that do not overlap: ``context`` inputs, and the character after each of them.
+    """
+
+    name: Literal["characters"] = "characters"
+    path: str
+    """A UTF-8 text file; a relative one starts from the current folder."""
+    context: Count = 64
+    """Characters that a prediction may look back on, itself included."""
+    valid: Fraction = 0.1
+    """Share of the text held out for validation."""
+    test: Fraction = 0.1
+    """Share of the text held out for testing, its end."""
+
+    def sizes(self) -> Sizes | None:
+        return None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class GaussianMixture(Split):
     """One normal distribution N(separation · u, I) a class, u a random unit vector."""
 
@@ -227,6 +250,7 @@ NamedData = (
     | Cifar10
     | Cifar100
     | ArrayFiles
+    | Characters
     | GaussianMixture
     | TeacherStudent
     | LeastSquares
@@ -241,6 +265,7 @@ DATA: dict[str, type[NamedData]] = {
     "cifar10": Cifar10,
     "cifar100": Cifar100,
     "arrays": ArrayFiles,
+    "characters": Characters,
     "gaussian_mixture": GaussianMixture,
     "teacher_student": TeacherStudent,
     "least_squares": LeastSquares,

@@ -11,6 +11,7 @@ Activation = Literal["relu", "tanh", "gelu", "sigmoid", "linear"]
 Norm = Literal["none", "batch", "layer", "group", "weight"]
 ImageNorm = Literal["none", "batch", "layer", "group"]
 Init = Literal["torch", "lecun", "xavier", "kaiming", "orthogonal"]
+GptInit = Literal["gpt2", "torch", "lecun", "xavier", "kaiming", "orthogonal"]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -256,6 +257,28 @@ class Vit(ImageModel):
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class Gpt(Config):
+    """A small causal transformer of tokens (Radford et al. 2019), normalized before each part."""
+
+    name: Literal["gpt"] = "gpt"
+    width: Count = 64
+    depth: Count = 2
+    heads: Count = 4
+    dropout: Fraction = 0.0
+    """Of the embeddings and of what each part adds."""
+    init: GptInit = "gpt2"
+    """Of linear layers; embeddings are N(0, 0.02²) whatever it is."""
+    skip: bool = True
+    """Without, the same network has no residual connections."""
+    scale: Positive = 1.0
+    """Factor on the initial weights of linear layers."""
+
+    def __post_init__(self) -> None:
+        if self.width % self.heads:
+            raise ValueError("heads must divide width")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class UserModel(Config):
     """``module:callable`` that returns a ``torch.nn.Module``; it need not know about lanes."""
 
@@ -278,6 +301,7 @@ NamedModel = (
     | Resnet32
     | Resnet56
     | Vit
+    | Gpt
 )
 Model = NamedModel | UserModel
 MODELS: dict[str, type[NamedModel]] = {
@@ -295,4 +319,5 @@ MODELS: dict[str, type[NamedModel]] = {
     "resnet32": Resnet32,
     "resnet56": Resnet56,
     "vit": Vit,
+    "gpt": Gpt,
 }

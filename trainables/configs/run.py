@@ -20,7 +20,7 @@ from trainables.configs.base import (
     steps_in,
     to_plain,
 )
-from trainables.configs.data import Data
+from trainables.configs.data import Characters, Data
 from trainables.configs.models import Model
 from trainables.configs.optimizers import Optimizer
 from trainables.configs.schedules import Constant, Schedule
@@ -35,8 +35,14 @@ Metric = Literal[
     "train/r2",
     "valid/r2",
     "test/r2",
+    "train/error",
+    "valid/error",
+    "test/error",
+    "train/perplexity",
+    "valid/perplexity",
+    "test/perplexity",
 ]
-HIGHER_IS_BETTER = frozenset(get_args(Metric)) - {"train/loss", "valid/loss", "test/loss"}
+HIGHER_IS_BETTER = frozenset(m for m in get_args(Metric) if m.endswith(("/accuracy", "/r2")))
 
 LossName = Literal["cross_entropy", "logistic", "quadratic"]
 SCORES: dict[LossName, str] = {
@@ -150,6 +156,18 @@ def evaluation_interval(train: Train, steps_per_epoch: int) -> int:
     total = length(train, steps_per_epoch)
     every = steps_in(train.evaluate_every, total_steps=total, steps_per_epoch=steps_per_epoch)
     return max(1, every)
+
+
+def measured(data: Data, train: Train) -> tuple[str, ...]:
+    """What is measured on each split: the loss, its score, and what follows from these two.
+
+    error = 1 − accuracy, of classes. perplexity = exp(mean loss), of texts: elsewhere it says
+    nothing that the loss does not, and would widen every row of history.
+    """
+    score = SCORES[train.loss]
+    error = ("error",) if score == "accuracy" else ()
+    perplexity = ("perplexity",) if isinstance(data, Characters) else ()
+    return ("loss", score, *error, *perplexity)
 
 
 def data_key(config: RunConfig) -> str:

@@ -12,7 +12,9 @@ import numpy.typing as npt
 from trainables.configs.data import ImageFiles, Split, held_out
 
 FloatArray = npt.NDArray[np.float32]
-TargetArray = npt.NDArray[np.int64] | FloatArray
+IntArray = npt.NDArray[np.int64]
+InputArray = FloatArray | IntArray
+TargetArray = IntArray | FloatArray
 Pair = tuple[Any, Any]
 """Inputs and targets as they were found, unchecked."""
 
@@ -25,21 +27,28 @@ class DataError(Exception):
 class DataSet:
     """Examples x (n, *shape) of the three splits, and y: classes (n,) or real targets (n, C).
 
-    NumPy, so that Ray's object store shares one copy among all workers of a node.
+    Or sequences of tokens x (n, T), whole numbers below ``outputs``, with a class y (n, T) at
+    each of their places. NumPy, so that Ray's object store shares one copy among all workers
+    of a node.
     """
 
-    train_x: FloatArray
+    train_x: InputArray
     train_y: TargetArray
-    valid_x: FloatArray
+    valid_x: InputArray
     valid_y: TargetArray
-    test_x: FloatArray
+    test_x: InputArray
     test_y: TargetArray
     outputs: int
-    """Classes, or targets an example."""
+    """Classes, targets an example, or tokens of the vocabulary."""
 
     @property
     def input_shape(self) -> tuple[int, ...]:
         return self.train_x.shape[1:]
+
+    @property
+    def tokens(self) -> bool:
+        """Whether inputs are tokens, and not numbers that are to be scaled."""
+        return self.train_x.dtype.kind == "i"
 
     @property
     def regression(self) -> bool:
@@ -90,7 +99,7 @@ def divide(
     return _standardized(splits, _outputs(splits, classes))
 
 
-def unchanged(splits: Mapping[str, tuple[FloatArray, TargetArray]], outputs: int) -> DataSet:
+def unchanged(splits: Mapping[str, tuple[InputArray, TargetArray]], outputs: int) -> DataSet:
     """A data set of these very numbers."""
     train, valid, test = (splits[part] for part in ("train", "valid", "test"))
     return DataSet(

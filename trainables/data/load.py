@@ -13,6 +13,7 @@ from trainables.configs import data as configs
 from trainables.configs.data import Data, Digits, UserData
 from trainables.data import synthetic
 from trainables.data.array_files import load_arrays
+from trainables.data.characters import load_characters
 from trainables.data.cifar import load_cifar
 from trainables.data.dataset import DataError, DataSet, split
 from trainables.data.idx import load_idx
@@ -56,6 +57,7 @@ _LOADERS: dict[type, Callable[[Any], DataSet]] = {
     configs.Cifar10: load_cifar,
     configs.Cifar100: load_cifar,
     configs.ArrayFiles: load_arrays,
+    configs.Characters: load_characters,
     configs.GaussianMixture: synthetic.gaussian_mixture,
     configs.TeacherStudent: synthetic.teacher_student,
     configs.LeastSquares: synthetic.least_squares,

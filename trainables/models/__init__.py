@@ -13,6 +13,7 @@ from trainables.configs import models as configs
 from trainables.configs.models import Model, UserModel
 from trainables.lanes import derive
 from trainables.models.convolutional import lenet5, plain
+from trainables.models.gpt import gpt
 from trainables.models.mlp import mlp, preset
 from trainables.models.resnet import resnet
 from trainables.models.vit import vit
@@ -69,4 +70,5 @@ _BUILDERS: dict[type, Callable[..., nn.Module]] = {
     configs.Resnet32: resnet,
     configs.Resnet56: resnet,
     configs.Vit: vit,
+    configs.Gpt: gpt,
 }

@@ -8,24 +8,8 @@ import torch
 from torch import Tensor, nn
 
 from trainables.configs.models import Vit
-from trainables.models.parts import Skip, initialize
-
-
-class Attention(nn.Module):
-    """softmax(q kᵀ/√d) v for each head, on x (B, tokens, width)."""
-
-    def __init__(self, width: int, heads: int) -> None:
-        super().__init__()
-        self.heads = heads
-        self.qkv = nn.Linear(width, 3 * width)
-        self.out = nn.Linear(width, width)
-
-    def forward(self, x: Tensor) -> Tensor:
-        batch, tokens, width = x.shape
-        parts = self.qkv(x).view(batch, tokens, 3, self.heads, width // self.heads)
-        q, k, v = parts.permute(2, 0, 3, 1, 4).unbind(0)  # (B, heads, tokens, d)
-        weights = (q @ k.mT / q.shape[-1] ** 0.5).softmax(-1)
-        return self.out((weights @ v).transpose(1, 2).reshape(batch, tokens, width))  # type: ignore[no-any-return]
+from trainables.models.parts import initialize
+from trainables.models.transformer import block
 
 
 class Patches(nn.Module):
@@ -59,11 +43,7 @@ def vit(config: Vit, input_shape: Sequence[int], outputs: int) -> nn.Module:
     wide = config.width
     layers: list[nn.Module] = [Patches(channels, config.patch, wide, tokens)]
     for _ in range(config.depth):
-        attention = Attention(wide, config.heads)
-        perceptron = (nn.Linear(wide, 4 * wide), nn.GELU(), nn.Linear(4 * wide, wide))
-        for part in ((attention,), perceptron):
-            dropout = nn.Dropout(config.dropout)
-            layers.append(Skip(nn.Sequential(nn.LayerNorm(wide), *part, dropout)))
+        layers += block(wide, config.heads, config.dropout)
     module = nn.Sequential(*layers, nn.LayerNorm(wide), Pool(), nn.Linear(wide, outputs))
     initialize(module, config.init, "linear", config.scale)
     return module

@@ -21,7 +21,7 @@ from orchestrator.report.text import (
     signed,
 )
 
-TESTED = ("test/accuracy", "test/r2", "test/loss")
+TESTED = ("test/accuracy", "test/r2", "test/perplexity", "test/loss")
 
 
 def headline_section(results: Results) -> Section:
@@ -112,7 +112,7 @@ def _table(
             f"{fixed(low, decimals)} – {fixed(high, decimals)}"
             for low, high in zip(top["low"], top["high"], strict=True)
         ]
-    for metric in TESTED:
+    for metric in _tested(results.metric):
         if metric != results.metric and f"final/{metric}" in results.runs:
             columns[metric_words(metric)] = _means(results, metric, top.index)
     columns["seeds"] = [str(int(n)) for n in top["n"]]
@@ -125,6 +125,12 @@ def _table(
         ]
     rows = list(zip(*columns.values(), strict=True))
     return Table(head=list(columns), rows=rows, align="rl" + "r" * (len(columns) - 2))
+
+
+def _tested(objective: str) -> list[str]:
+    """Test metrics to show: errors in place of accuracies where the objective is an error."""
+    rather = {"test/accuracy": "test/error"} if objective.endswith("/error") else {}
+    return [rather.get(metric, metric) for metric in TESTED]
 
 
 def _means(results: Results, metric: str, labels: pd.Index) -> list[str]:
