@@ -109,6 +109,31 @@ def test_accuracy_is_maximized(tmp_path: Path) -> None:
     assert spec["layer"][0]["encoding"]["y"]["scale"]["type"] == "linear"
 
 
+@pytest.mark.parametrize(
+    ("metric", "scale", "curves"),
+    [
+        ("valid/error", "linear", ["valid_error", "valid_loss"]),
+        ("valid/perplexity", "log", ["valid_perplexity"]),
+    ],
+)
+def test_errors_and_perplexities_are_minimized(
+    tmp_path: Path, metric: str, scale: str, curves: list[str]
+) -> None:
+    results = plant(tmp_path, lambda c, s: 0.1 * distance(c), metric=metric)
+    results.runs["final/test/error"] = 0.75
+    section = headline_section(results)
+    words = metric.replace("valid/", "validation ")
+    assert f"lr 0.1, {words} 0.1" in section.finding.split(";")[0]
+    shown = section.tables[0].head
+    assert words in shown
+    assert ("test error" in shown) == (metric == "valid/error")
+    assert ("test accuracy" in shown) == (metric != "valid/error")
+    spec = basin_section(results).figures[0].chart.to_dict()
+    assert spec["layer"][0]["encoding"]["y"]["scale"]["type"] == scale
+    names = [figure.name for figure in curves_section(results).figures]
+    assert names == [f"curves_{name}" for name in curves]
+
+
 def test_curves_and_schedules(tmp_path: Path) -> None:
     results = plant(tmp_path, bowl, rows=300)
     section = curves_section(results)

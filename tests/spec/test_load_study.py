@@ -15,8 +15,8 @@ from orchestrator.spec import Execution, Objective, Report, Study, load_study, t
 from orchestrator.spec.grids import linear_grid, log_grid
 from trainables.configs import Digits, Mlp, RunConfig, Train, run_id
 from trainables.configs.base import Epochs, Steps
-from trainables.configs.data import UserData
-from trainables.configs.models import UserModel
+from trainables.configs.data import Characters, UserData
+from trainables.configs.models import Gpt, UserModel
 from trainables.configs.optimizers import Adam, AdamW, Sgd
 from trainables.configs.schedules import Constant, Cosine, MultiStep, Step
 
@@ -184,12 +184,21 @@ def test_user_code_is_named_and_not_imported(tmp_path: Path) -> None:
     [
         ("{metric: valid/accuracy}", Objective(metric="valid/accuracy", mode="max")),
         ("{metric: train/loss}", Objective(metric="train/loss", mode="min")),
+        ("{metric: valid/error}", Objective(metric="valid/error", mode="min")),
         ("{metric: valid/accuracy, mode: min}", Objective(metric="valid/accuracy", mode="min")),
         ("{}", Objective(metric="valid/loss", mode="min")),
     ],
 )
 def test_the_mode_follows_the_metric(objective: str, expected: Objective, tmp_path: Path) -> None:
     assert load(tmp_path, f"{BASE}objective: {objective}\n").objective == expected
+
+
+def test_a_text_and_its_perplexity(tmp_path: Path) -> None:
+    text = "data: {name: characters, path: t.txt}\nmodel: {name: gpt}\n"
+    study = load(tmp_path, f"{BASE}{text}objective: {{metric: valid/perplexity}}\n")
+    assert study.objective == Objective(metric="valid/perplexity", mode="min")
+    assert study.configurations[0].data == Characters(path="t.txt")
+    assert study.configurations[0].model == Gpt()
 
 
 def test_yaml_12_scalars(tmp_path: Path) -> None:

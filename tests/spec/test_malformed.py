@@ -408,6 +408,43 @@ CASES: dict[str, tuple[str, *tuple[tuple[str, str, str], ...]]] = {
         study("objective: {metric: valid/r2}\n"),
         ("4:21", "valid/r2 is never measured with the loss cross_entropy", "valid/accuracy is"),
     ),
+    "perplexity of images": (
+        study("objective: {metric: valid/perplexity}\n"),
+        ("4:21", "valid/perplexity is measured on characters alone", "valid/loss is its logarithm"),
+    ),
+    "error of real targets": (
+        study(train="{epochs: 3, loss: quadratic, target: {metric: valid/error, value: 1}}"),
+        ("3:54", "valid/error is never measured with the loss quadratic", "valid/r2 is"),
+    ),
+    "tokens for the default model": (
+        study("data: {name: characters, path: t.txt}\n"),
+        ("1:1", "mlp takes no tokens, and characters has nothing else", "use gpt"),
+    ),
+    "tokens for one of two models": (
+        study(
+            "data: {name: characters, path: t.txt}\nsweep: {model: [{name: gpt}, {name: vit}]}\n"
+        ),
+        ("5:37", "vit takes no tokens, and characters has nothing else", "use gpt"),
+    ),
+    "images for gpt": (
+        study("model: {name: gpt}\n"),
+        ("4:15", "gpt takes tokens, and digits has none", "use the data characters"),
+    ),
+    "one target for a sequence": (
+        study(
+            "data: {name: characters, path: t.txt}\nmodel: {name: gpt}\n",
+            train="{epochs: 3, loss: logistic}",
+        ),
+        ("3:26", "logistic takes one target an example", "use cross_entropy"),
+    ),
+    "characters without a path": (
+        study("data: {name: characters}\nmodel: {name: gpt}\n"),
+        ("4:7", "data.path: is required", "text"),
+    ),
+    "no characters to train on": (
+        study("data: {name: characters, path: t.txt, valid: 0.5, test: 0.5}\nmodel: {name: gpt}\n"),
+        ("4:7", "got 0.5 + 0.5", "must be below 1"),
+    ),
     "target not measured": (
         study(
             "data: {name: digits, test: 0}\n",
