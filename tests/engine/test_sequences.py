@@ -116,7 +116,7 @@ def test_equals_a_hand_written_loop(text: Characters) -> None:
 
 MODELS: dict[str, Model] = {
     "gpt": GPT,
-    "dropout": dataclasses.replace(GPT, dropout=0.3, init="xavier"),
+    "dropout": dataclasses.replace(GPT, dropout=0.3),
     "user": UserModel(name=f"{__name__}:recurrent"),
 }
 
@@ -147,7 +147,7 @@ def _four(text: Characters, model: Model, precision: str) -> list[RunConfig]:
             seed=seed,
             train={"steps": steps, "precision": precision},
         )
-        for lr, seed, steps in [(0.01, 0, 29), (0.03, 1, 29), (0.02, 1, 17), (1e9, 2, 29)]
+        for lr, seed, steps in [(0.01, 0, 29), (0.015, 1, 29), (0.02, 1, 17), (1e9, 2, 29)]
     ]
 
 
