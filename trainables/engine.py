@@ -18,7 +18,7 @@ from trainables.configs.run import SCORES, RunConfig, evaluation_interval, lengt
 from trainables.evaluation import derived, mean_metrics
 from trainables.forward import Network, training_losses
 from trainables.gradients import Batch, Gradients, batch_gradients, uphill
-from trainables.hyper import hyperparameters, learning_rates
+from trainables.hyper import hyperparameters, learning_rates, momenta
 from trainables.lanes import State, Tree, derive, norm, permutation, select, stack
 from trainables.losses import LOSSES, training_loss
 from trainables.optimizers import OPTIMIZERS, Context
@@ -39,8 +39,8 @@ class Stack:
             unfold: do convolutions as matrix products.
 
         Raises:
-            ValueError: the batch is larger than the training set, or a warmup is longer
-                than training.
+            ValueError: the batch is larger than the training set, or a schedule does not fit
+                the training.
         """
         self.runs = list(runs)
         self.arrays = arrays
@@ -83,7 +83,9 @@ class Stack:
             if follows is not None and follows.lr != run.optimizer.lr:
                 rates[self.step : self.lengths[lane], lane] = follows.lr
         self._rates = rates.to(device)
-        self._hyper = hyperparameters([run.optimizer for run in self.runs], device, hyper)
+        cycled = momenta(self.runs, self.steps_per_epoch)
+        self._cycled = {name: values.to(device) for name, values in cycled.items()}
+        self._hyper = hyperparameters([run.optimizer for run in self.runs], device, hyper, cycled)
         self._clipping = Bounds.of([run.train for run in self.runs], device)
         radii = [run.train.sam_rho or 0.0 for run in self.runs]
         self._sam = torch.tensor(radii, dtype=torch.float64, device=device) if radii[0] else None
@@ -133,7 +135,8 @@ class Stack:
         gradients = found.tree
         if self._sam is not None:
             gradients = self._gradients(uphill(self.params, gradients, self._sam), batch).tree
-        hyper = self._hyper | {"lr": self._rates[self.step]}
+        hyper = self._hyper | {name: rows[self.step] for name, rows in self._cycled.items()}
+        hyper["lr"] = self._rates[self.step]
         share = run.train.batch_size / self.arrays.examples
         context = Context(run.optimizer, found.losses, share, lambda at: self._loss_at(at, batch))
         clipped = clip(gradients, self._clipping)

@@ -8,214 +8,143 @@ from __future__ import annotations
 
 import math
 from collections import defaultdict
-from collections.abc import Callable
 from functools import lru_cache
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
-from torch.optim import Optimizer, lr_scheduler
+from torch.optim import Optimizer
 
 from trainables.configs import schedules as configs
-from trainables.configs.base import Config, Duration, steps_in
+from trainables.configs.base import Duration, steps_in
+from trainables.configs.fit import Misfit, misfits
+from trainables.torch_schedulers import FACTORIES, Factory, Steps, one_cycle, warmup
+from trainables.user_code import UserCodeError
 
-Factory = Callable[[Optimizer], lr_scheduler.LRScheduler]
+
+class Course(NamedTuple):
+    """What a schedule sets at every step, (T,) float64 each."""
+
+    rates: Tensor
+    momenta: Tensor | None
+    """None where the optimizer's own momentum stays."""
+
+
+def table(schedule: configs.Schedule, lr: float, total_steps: int, steps_per_epoch: int) -> Tensor:
+    """Learning rate of each optimizer step, (total_steps,), float64: ``course``'s."""
+    return course(schedule, lr, total_steps, steps_per_epoch).rates
 
 
 @lru_cache(maxsize=8192)
-def table(schedule: configs.Schedule, lr: float, total_steps: int, steps_per_epoch: int) -> Tensor:
-    """Learning rate of each optimizer step, (total_steps,), float64.
+def course(schedule: configs.Schedule, lr: float, total_steps: int, steps_per_epoch: int) -> Course:
+    """Learning rate and, where it cycles, momentum of each optimizer step.
 
-    Linear warmup over n steps is lr·(t+1)/n; the schedule proper then runs over the
-    remaining T = total_steps − n steps from its own beginning. Shares in a schedule (period,
-    milestones) are of ``total_steps``. Where PyTorch has no such scheduler, its ``LambdaLR``
-    runs the formula that the configuration gives.
+    The warmup takes n steps; the schedule proper then runs over the remaining
+    T = total_steps − n steps from its own beginning. Shares in a schedule (period, milestones)
+    are of ``total_steps``. The momentum of a warmup is that of the first step after it.
 
     Raises:
-        ValueError: the warmup leaves no step for the schedule, or too few.
+        ValueError: a duration does not fit the training, as ``unfit`` says.
+        UserCodeError: a user's function is missing or returns what is no rate.
     """
+    for misfit in unfit(schedule, total_steps, steps_per_epoch):
+        raise ValueError(f"schedule.{'.'.join(map(str, misfit.path))}: {misfit.message}")
 
     def steps(duration: Duration) -> int:
         return steps_in(duration, total_steps=total_steps, steps_per_epoch=steps_per_epoch)
 
-    warmup = steps(schedule.warmup)
-    if warmup >= total_steps:
-        raise ValueError(f"warmup of {warmup} steps in a training of {total_steps}")
+    rise = steps(schedule.warmup)
     if isinstance(schedule, configs.OneCycle):
-        return _run(_one_cycle(schedule, lr, total_steps, warmup), lr, total_steps)
-    rest = total_steps - warmup
-    main = _run(FACTORIES[type(schedule)](schedule, lr, rest, steps), lr, rest)
-    if warmup == 0:
+        return _run(one_cycle(schedule, lr, total_steps, rise), lr, total_steps)
+    rest = total_steps - rise
+    if isinstance(schedule, configs.Sequence):
+        main = _sequence(schedule, lr, rest, steps, steps_per_epoch)
+    elif isinstance(schedule, configs.Chain):
+        main = _chain(schedule, lr, rest, steps_per_epoch)
+    else:
+        main = _run(FACTORIES[type(schedule)](schedule, lr, rest, steps), lr, rest)
+    if isinstance(schedule, configs.UserSchedule):
+        _check_finite(schedule, main.rates)
+    if rise == 0:
         return main
-    rise = _run(
-        lambda o: lr_scheduler.LinearLR(
-            o, start_factor=1 / warmup, end_factor=1.0, total_iters=max(1, warmup - 1)
-        ),
-        lr,
-        warmup,
-    )
-    return torch.cat([rise, main])
+    first = _run(warmup(schedule, lr, rise), lr, rise).rates
+    momenta = None if main.momenta is None else _held([None, main.momenta], [rise, rest])
+    return Course(torch.cat([first, main.rates]), momenta)
+
+
+def unfit(schedule: configs.Schedule, total_steps: int, steps_per_epoch: int) -> list[Misfit]:
+    """The schedule's durations that a training of ``total_steps`` steps has no room for."""
+
+    def measure(duration: Duration, whole: float) -> float:
+        return steps_in(duration, total_steps=int(whole), steps_per_epoch=steps_per_epoch)
+
+    return list(misfits(schedule, total_steps, measure, "steps"))
 
 
 class Probe(Optimizer):
-    """An optimizer with a learning rate and nothing to optimize.
+    """An optimizer with a learning rate and a momentum, and nothing to optimize.
 
     Building a real one imports ``torch._dynamo``, a second of work in every worker.
     """
 
     def __init__(self, lr: float) -> None:
-        self.defaults = {"lr": lr}
-        self.param_groups = [{"params": [torch.zeros(())], "lr": lr}]
+        self.defaults = {"lr": lr, "momentum": math.nan}
+        self.param_groups = [{"params": [torch.zeros(())], **self.defaults}]
         self.state = defaultdict(dict)
 
     def step(self, closure: Any = None) -> Any:
         """Nothing; schedulers warn where no optimizer ever stepped."""
 
 
-def _run(factory: Factory, lr: float, steps: int) -> Tensor:
-    """What a scheduler does to one parameter's learning rate, step by step."""
+def _run(factory: Factory, lr: float, steps: int) -> Course:
+    """What a scheduler does to one parameter's learning rate and momentum, step by step."""
     optimizer = Probe(lr)
     scheduler = factory(optimizer)
     optimizer.step()
     group = optimizer.param_groups[0]
-    rates = [float(group["lr"])]
+    rows = [(float(group["lr"]), float(group["momentum"]))]
     for _ in range(steps - 1):
         scheduler.step()
-        rates.append(float(group["lr"]))
-    return torch.tensor(rates, dtype=torch.float64)
+        rows.append((float(group["lr"]), float(group["momentum"])))
+    rates, momenta = torch.tensor(rows, dtype=torch.float64).unbind(1)
+    return Course(rates.clone(), None if math.isnan(rows[0][1]) else momenta.clone())
 
 
-def _one_cycle(schedule: configs.OneCycle, lr: float, total: int, warmup: int) -> Factory:
-    return lambda o: lr_scheduler.OneCycleLR(
-        o,
-        max_lr=lr,
-        total_steps=max(3, total),
-        pct_start=max(2, warmup) / max(3, total),
-        anneal_strategy="cos" if schedule.anneal == "cosine" else "linear",
-        cycle_momentum=False,
-        div_factor=1 / schedule.start,
-        final_div_factor=schedule.start / schedule.final,
-    )
+def _sequence(
+    schedule: configs.Sequence, lr: float, rest: int, steps: Steps, steps_per_epoch: int
+) -> Course:
+    """One schedule after the other; a part that rounds to no step is left out."""
+    lengths = [steps(duration) for duration in schedule.durations]
+    lengths.append(rest - sum(lengths))
+    parts = [
+        course(part, lr, length, steps_per_epoch)
+        for part, length in zip(schedule.schedules, lengths, strict=True)
+        if length
+    ]
+    momenta = _held([part.momenta for part in parts], [len(part.rates) for part in parts])
+    return Course(torch.cat([part.rates for part in parts]), momenta)
 
 
-Steps = Callable[[Duration], int]
+def _held(parts: list[Tensor | None], lengths: list[int]) -> Tensor | None:
+    """Momenta one after the other; where none cycles, the last one stays, at first the next."""
+    known = [part for part in parts if part is not None]
+    if not known:
+        return None
+    last, filled = known[0][0], []
+    for part, length in zip(parts, lengths, strict=True):
+        filled.append(last.expand(length) if part is None else part)
+        last = filled[-1][-1]
+    return torch.cat(filled)
 
 
-def _constant(schedule: configs.Constant, lr: float, rest: int, steps: Steps) -> Factory:
-    return lambda o: lr_scheduler.ConstantLR(o, factor=1.0)
+def _chain(schedule: configs.Chain, lr: float, rest: int, steps_per_epoch: int) -> Course:
+    """lr × Π (rate / peak) of each schedule, as ``ChainedScheduler`` of schedules that end at 0."""
+    parts = [course(part, 1.0, rest, steps_per_epoch) for part in schedule.schedules]
+    rates = lr * torch.stack([part.rates for part in parts]).prod(0)
+    return Course(rates, next((p.momenta for p in parts if p.momenta is not None), None))
 
 
-def _step(schedule: configs.Step, lr: float, rest: int, steps: Steps) -> Factory:
-    every = max(1, steps(schedule.every))
-    return lambda o: lr_scheduler.StepLR(o, step_size=every, gamma=schedule.gamma)
-
-
-def _multistep(schedule: configs.MultiStep, lr: float, rest: int, steps: Steps) -> Factory:
-    milestones = sorted(steps(milestone) for milestone in schedule.milestones)
-    return lambda o: lr_scheduler.MultiStepLR(o, milestones, gamma=schedule.gamma)
-
-
-def _exponential(schedule: configs.Exponential, lr: float, rest: int, steps: Steps) -> Factory:
-    return lambda o: lr_scheduler.ExponentialLR(o, gamma=schedule.final ** (1 / rest))
-
-
-def _linear(schedule: configs.Linear, lr: float, rest: int, steps: Steps) -> Factory:
-    return lambda o: lr_scheduler.LinearLR(
-        o, start_factor=1.0, end_factor=schedule.final, total_iters=rest
-    )
-
-
-def _polynomial(schedule: configs.Polynomial, lr: float, rest: int, steps: Steps) -> Factory:
-    return lambda o: lr_scheduler.PolynomialLR(o, total_iters=rest, power=schedule.power)
-
-
-def _cosine(schedule: configs.Cosine, lr: float, rest: int, steps: Steps) -> Factory:
-    return lambda o: lr_scheduler.CosineAnnealingLR(o, T_max=rest, eta_min=schedule.final * lr)
-
-
-def _sgdr(schedule: configs.Sgdr, lr: float, rest: int, steps: Steps) -> Factory:
-    return lambda o: lr_scheduler.CosineAnnealingWarmRestarts(
-        o,
-        T_0=max(1, steps(schedule.period)),
-        T_mult=schedule.multiplier,
-        eta_min=schedule.final * lr,
-    )
-
-
-def _cyclic(schedule: configs.Cyclic, lr: float, rest: int, steps: Steps) -> Factory:
-    half = max(1, steps(schedule.period) // 2)
-    return lambda o: lr_scheduler.CyclicLR(
-        o,
-        base_lr=schedule.low * lr,
-        max_lr=lr,
-        step_size_up=half,
-        mode=schedule.mode,
-        gamma=schedule.gamma,
-        cycle_momentum=False,
-    )
-
-
-def _inverse_sqrt(schedule: configs.InverseSqrt, lr: float, rest: int, steps: Steps) -> Factory:
-    own = schedule.warmup if schedule.offset is None else schedule.offset
-    offset = max(1, steps(own))
-    return lambda o: lr_scheduler.LambdaLR(o, lambda t: math.sqrt(offset / (t + offset)))
-
-
-_FALLS: dict[str, Callable[[float], float]] = {
-    "linear": lambda u: 1 - u,
-    "cosine": lambda u: (1 + math.cos(math.pi * u)) / 2,
-    "sqrt": lambda u: 1 - math.sqrt(u),
-}
-
-
-def _wsd(schedule: configs.Wsd, lr: float, rest: int, steps: Steps) -> Factory:
-    decay = steps(schedule.decay)
-    if decay > rest:
-        raise ValueError(f"decay of {decay} steps in {rest} steps after the warmup")
-    stable, fall = rest - decay, _FALLS[schedule.shape]
-
-    def factor(t: int) -> float:
-        if t < stable:
-            return 1.0
-        left = fall((t - stable) / decay)
-        return schedule.final + (1 - schedule.final) * left
-
-    return lambda o: lr_scheduler.LambdaLR(o, factor)
-
-
-def _rex(schedule: configs.Rex, lr: float, rest: int, steps: Steps) -> Factory:
-    def factor(t: int) -> float:
-        left = 1 - t / rest
-        return left / (0.5 + 0.5 * left)
-
-    return lambda o: lr_scheduler.LambdaLR(o, factor)
-
-
-def _range_test(schedule: configs.RangeTest, lr: float, rest: int, steps: Steps) -> Factory:
-    start, last = schedule.start, max(1, rest - 1)
-    if schedule.growth == "linear":
-        return lambda o: lr_scheduler.LambdaLR(o, lambda t: start + (1 - start) * t / last)
-    return lambda o: lr_scheduler.LambdaLR(o, lambda t: start ** (1 - t / last))
-
-
-def _plateau(schedule: configs.Plateau, lr: float, rest: int, steps: Steps) -> Factory:
-    """The peak: what evaluations make of it is ``plateau.Plateau``'s."""
-    return lambda o: lr_scheduler.ConstantLR(o, factor=1.0)
-
-
-FACTORIES: dict[type[Config], Callable[..., Factory]] = {
-    configs.Constant: _constant,
-    configs.Step: _step,
-    configs.MultiStep: _multistep,
-    configs.Exponential: _exponential,
-    configs.Linear: _linear,
-    configs.Polynomial: _polynomial,
-    configs.Cosine: _cosine,
-    configs.Sgdr: _sgdr,
-    configs.Cyclic: _cyclic,
-    configs.InverseSqrt: _inverse_sqrt,
-    configs.Wsd: _wsd,
-    configs.Rex: _rex,
-    configs.RangeTest: _range_test,
-    configs.Plateau: _plateau,
-}
+def _check_finite(schedule: configs.UserSchedule, rates: Tensor) -> None:
+    if not bool(torch.isfinite(rates).all()):
+        step = int((~torch.isfinite(rates)).nonzero()[0])
+        raise UserCodeError(f"{schedule.name}: the learning rate is not finite at step {step}")

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 
 from orchestrator.spec.checks import wrong_for_sequences, wrong_inputs
-from trainables.configs.base import steps_in
 from trainables.configs.data import Data
 from trainables.configs.models import ImageModel, UserModel, Vit
 from trainables.configs.run import RunConfig, data_key, length
-from trainables.configs.schedules import Wsd
+from trainables.configs.schedules import has_user_code
 from trainables.data import DataError, DataSet, load
+from trainables.schedules import table, unfit
 from trainables.user_code import UserCodeError, resolve
 
 
@@ -56,18 +56,27 @@ def _problems(config: RunConfig, data: DataSet) -> Iterable[str]:
         return
     per_epoch = examples // batch
     total = length(config.train, per_epoch)
-    warmup = steps_in(config.schedule.warmup, total_steps=total, steps_per_epoch=per_epoch)
-    if warmup >= total:
-        yield f"schedule.warmup: {warmup} steps leave nothing of a training of {total} steps"
-    elif isinstance(config.schedule, Wsd):
-        decay = steps_in(config.schedule.decay, total_steps=total, steps_per_epoch=per_epoch)
-        if decay > total - warmup:
-            yield f"schedule.decay: {decay} steps, of {total - warmup} that the warmup leaves"
+    yield from _schedule_within(config, total, per_epoch)
     if isinstance(config.model, UserModel):
         try:
             resolve(config.model.name)
         except UserCodeError as error:
             yield f"model.name: {error}"
+
+
+def _schedule_within(config: RunConfig, total: int, per_epoch: int) -> Iterable[str]:
+    """Durations that do not fit, and what is wrong with a user's function.
+
+    A schedule that passes has a table: nothing that it could raise is left for a worker.
+    """
+    wrong = unfit(config.schedule, total, per_epoch)
+    for misfit in wrong:
+        yield f"{'.'.join(map(str, ('schedule', *misfit.path)))}: {misfit.message}"
+    if not wrong and has_user_code(config.schedule):
+        try:
+            table(config.schedule, config.optimizer.lr, total, per_epoch)
+        except UserCodeError as error:
+            yield f"schedule: {' '.join(str(error).split())}"
 
 
 def _targets_for_loss(config: RunConfig, data: DataSet) -> Iterable[str]:

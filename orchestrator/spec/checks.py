@@ -7,33 +7,50 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from trainables.configs import SCORES, Train, UserModel, measured
-from trainables.configs.base import Epochs, Steps
+from trainables.configs.base import Duration, Epochs, Steps
 from trainables.configs.data import Characters, Split
+from trainables.configs.fit import misfits
 from trainables.configs.models import Gpt
+from trainables.configs.optimizers import momentum_field
+from trainables.configs.schedules import cycling
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Finding:
     """What is wrong between two sections."""
 
-    path: tuple[str, ...]
+    path: tuple[str | int, ...]
     message: str
     related: tuple[str, ...] = ()
     """The path in the other section that it depends on."""
     kind: Literal["value", "whole"] = "value"
 
 
-def _warmup_within_training(schedule: Any, train: Train) -> Finding | None:
-    warmup = schedule.warmup
-    if isinstance(warmup, Steps) and train.steps is not None and warmup.steps >= train.steps:
-        message = f"must be shorter than training ({train.steps} steps), got {warmup.steps} steps"
-        return Finding(path=("schedule", "warmup"), message=message, related=("train", "steps"))
-    if isinstance(warmup, Epochs) and train.epochs is not None and warmup.epochs >= train.epochs:
-        message = (
-            f"must be shorter than training ({train.epochs:g} epochs), got {warmup.epochs:g} epochs"
-        )
-        return Finding(path=("schedule", "warmup"), message=message, related=("train", "epochs"))
+def _schedule_within_training(schedule: Any, train: Train) -> Finding | None:
+    """What can be told in the unit of training's length: data may be needed for the rest."""
+    unit = "epochs" if train.steps is None else "steps"
+    whole = train.epochs if train.steps is None else train.steps
+    assert whole is not None
+
+    def measure(duration: Duration, total: float) -> float | None:
+        if isinstance(duration, Steps):
+            return duration.steps if unit == "steps" else None if duration.steps else 0
+        if isinstance(duration, Epochs):
+            return duration.epochs if unit == "epochs" else None if duration.epochs else 0
+        return round(duration * total) if unit == "steps" else duration * total
+
+    for misfit in misfits(schedule, whole, measure, unit):
+        path = ("schedule", *misfit.path)
+        return Finding(path=path, message=misfit.message, related=("train", unit))
     return None
+
+
+def _momentum_to_cycle(schedule: Any, optimizer: Any) -> Finding | None:
+    path = cycling(schedule)
+    if path is None or momentum_field(optimizer) is not None:
+        return None
+    message = f"must be false, as {optimizer.name} has neither momentum nor beta1 to cycle"
+    return Finding(path=("schedule", *path), message=message, related=("optimizer", "name"))
 
 
 def _room_for_training(data: Any, _: Train) -> Finding | None:
@@ -92,7 +109,8 @@ def unmeasured(metric: str, data: Any, train: Train) -> str | None:
 
 
 CHECKS: tuple[tuple[str, str, Callable[[Any, Any], Finding | None]], ...] = (
-    ("schedule", "train", _warmup_within_training),
+    ("schedule", "train", _schedule_within_training),
+    ("schedule", "optimizer", _momentum_to_cycle),
     ("data", "train", _room_for_training),
     ("data", "train", _target_is_measured),
     ("data", "train", _loss_of_sequences),

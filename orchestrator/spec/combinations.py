@@ -80,6 +80,7 @@ def cross_checked(sections: dict[str, Varied], configs: dict[str, Configs]) -> l
 def _between(sections: dict[str, Varied], chosen: dict[str, Choice], finding: Finding) -> Problem:
     """The finding, located in its section; axes of the other section are named with it."""
     owner, *path = finding.path
+    assert isinstance(owner, str)
     also = [
         text
         for name, section in sections.items()

@@ -6,7 +6,7 @@ import functools
 import json
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from typing import Any, Literal
 
 import pydantic
@@ -15,8 +15,18 @@ from orchestrator.spec.errors import listed, shown, suggestion
 from orchestrator.spec.study import Execution, Objective, Report, Resources, Tracking
 from orchestrator.spec.tree import Path
 from orchestrator.spec.types_in_words import describe, type_at
-from trainables.configs import DATA, MODELS, OPTIMIZERS, SCHEDULES, Train, UserData, UserModel
+from trainables.configs import (
+    DATA,
+    MODELS,
+    OPTIMIZERS,
+    SCHEDULES,
+    Train,
+    UserData,
+    UserModel,
+    UserSchedule,
+)
 from trainables.configs.base import Config
+from trainables.configs.schedules import Chain, Sequence
 
 SWEPT = ("data", "model", "optimizer", "schedule", "train")
 """The sections that decide what a run computes: those that an axis can vary."""
@@ -26,7 +36,7 @@ TABLES: dict[str, dict[str, type[Config]]] = {
     "optimizer": {**OPTIMIZERS},
     "schedule": {**SCHEDULES},
 }
-USER: dict[str, type[Config]] = {"data": UserData, "model": UserModel}
+USER: dict[str, type[Config]] = {"data": UserData, "model": UserModel, "schedule": UserSchedule}
 CLASSES: dict[str, type[Config]] = {
     "train": Train,
     "objective": Objective,
@@ -65,11 +75,41 @@ def checked(section: str, value: Any) -> Config | list[Fault]:
     chosen: Any = _class(section, value)
     if isinstance(chosen, Fault):
         return [chosen]
+    if issubclass(chosen, Sequence | Chain) and isinstance(value.get("schedules"), list):
+        return _composed(chosen, value)
+    return _validated(chosen, section, value)
+
+
+def _validated(cls: Any, section: str, value: dict[str, Any]) -> Config | list[Fault]:
     try:
-        config: Config = _adapter(chosen).validate_json(json.dumps(value), strict=True)
+        config: Config = _adapter(cls).validate_json(json.dumps(value), strict=True)
     except pydantic.ValidationError as error:
-        return list(_faults(error, chosen, section, value))
+        return list(_faults(error, cls, section, value))
     return config
+
+
+def _composed(cls: type[Any], value: dict[str, Any]) -> Config | list[Fault]:
+    """A schedule made of schedules: each checked as a section of its own, then the whole.
+
+    Pydantic would try every kind of schedule on each part, and complain about all of them.
+    """
+    parts = [checked("schedule", part) for part in value["schedules"]]
+    faults = [
+        replace(fault, path=("schedules", index, *fault.path))
+        for index, part in enumerate(parts)
+        if isinstance(part, list)
+        for fault in part
+    ]
+    stand_ins = [{"name": "constant"}] * len(parts)
+    whole = _validated(cls, "schedule", value | {"schedules": stand_ins})
+    if isinstance(whole, list):
+        return faults + whole
+    if faults:
+        return faults
+    try:
+        return replace(whole, schedules=tuple(parts))  # type: ignore[call-arg]
+    except ValueError as error:
+        return [Fault((), str(error), "whole")]
 
 
 def keys_of(section: str) -> list[str]:

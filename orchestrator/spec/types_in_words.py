@@ -10,6 +10,7 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin
 from orchestrator.spec.errors import listed, shown
 from orchestrator.spec.tree import Path
 from trainables.configs.base import Bound, Duration
+from trainables.configs.schedules import Schedule
 
 _WORDS = {bool: "true or false", str: "text", dict: "a mapping", type(None): "null"}
 
@@ -42,6 +43,8 @@ def describe(hint: Any) -> str:
     """What ``hint`` allows, as in "a number above 0"."""
     if hint == Duration:
         return "a share of training in [0, 1], {steps: n} or {epochs: n}"
+    if hint == Schedule:
+        return "a schedule such as {name: cosine}"
     if get_origin(hint) is Annotated:
         inner, *extra = get_args(hint)
         bounds = "".join(_range(bound) for bound in extra if isinstance(bound, Bound))

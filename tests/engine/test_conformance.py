@@ -21,6 +21,7 @@ TABLES: dict[str, tuple[Iterable[str], list[Callable[..., None]]]] = {
         configs.SCHEDULES,
         [
             test_schedules.test_equals_the_real_scheduler_exactly,
+            test_schedules.test_equals_the_real_scheduler_to_rounding,
             test_schedules.test_equals_its_formula,
         ],
     ),

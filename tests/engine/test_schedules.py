@@ -60,8 +60,126 @@ ORACLES += [
         ),
     ),
     (s.Plateau(), _closed(lambda t: 1.0)),
+    (s.Constant(factor=0.3), _closed(lambda t: 0.3)),
+    (
+        s.Cyclic(period=Steps(steps=20), low=0.2, rise=0.35, mode="triangular2"),
+        lambda o, lr: lr_scheduler.CyclicLR(
+            o, 0.2 * lr, lr, 7, 13, mode="triangular2", cycle_momentum=False
+        ),
+    ),
+    (
+        s.OneCycle(warmup=0.25, start=0.04, final=4e-6, three_phase=True, anneal="linear"),
+        lambda o, lr: lr_scheduler.OneCycleLR(
+            o,
+            lr,
+            STEPS,
+            pct_start=0.25,
+            anneal_strategy="linear",
+            cycle_momentum=False,
+            div_factor=25,
+            final_div_factor=1e4,
+            three_phase=True,
+        ),
+    ),
 ]
 
+# As torch, to rounding: it multiplies from step to step.
+NEAR: list[tuple[s.Schedule, Callable[[Optimizer, float], Any]]] = [
+    (
+        s.Constant(factor=0.3, until=Steps(steps=23)),
+        lambda o, lr: lr_scheduler.ConstantLR(o, 0.3, 23),
+    ),
+    (
+        s.Linear(start=0.05, final=0.7),
+        lambda o, lr: lr_scheduler.LinearLR(o, 0.05, 0.7, STEPS),
+    ),
+    (
+        s.Sequence(
+            schedules=(
+                s.Constant(factor=0.1),
+                s.Cosine(),
+                s.Step(every=Steps(steps=7), gamma=0.5),
+                s.Linear(final=0.2),
+            ),
+            durations=(Steps(steps=13), 0.25, Epochs(epochs=3)),
+        ),
+        lambda o, lr: lr_scheduler.SequentialLR(
+            o,
+            [
+                lr_scheduler.ConstantLR(o, 0.1, 13),
+                lr_scheduler.CosineAnnealingLR(o, 30),
+                lr_scheduler.StepLR(o, 7, 0.5),
+                lr_scheduler.LinearLR(o, 1.0, 0.2, 47),
+            ],
+            [13, 43, 73],
+        ),
+    ),
+    (
+        s.Chain(
+            schedules=(
+                s.Constant(factor=0.1, until=Steps(steps=29)),
+                s.Exponential(final=0.01),
+                s.MultiStep(milestones=(0.5,), gamma=0.2),
+            )
+        ),
+        lambda o, lr: lr_scheduler.ChainedScheduler(
+            [
+                lr_scheduler.ConstantLR(o, 0.1, 29),
+                lr_scheduler.ExponentialLR(o, 0.01 ** (1 / STEPS)),
+                lr_scheduler.MultiStepLR(o, [60], 0.2),
+            ],
+            o,
+        ),
+    ),
+    (
+        s.Cosine(warmup=Steps(steps=11), warmup_start=0.2),
+        lambda o, lr: lr_scheduler.SequentialLR(
+            o,
+            [
+                lr_scheduler.LinearLR(o, 0.2, total_iters=10),
+                lr_scheduler.CosineAnnealingLR(o, STEPS - 11),
+            ],
+            [11],
+        ),
+    ),
+    (
+        s.Polynomial(warmup=Steps(steps=11), warmup_start=0.2, warmup_shape="constant"),
+        lambda o, lr: lr_scheduler.SequentialLR(
+            o,
+            [
+                lr_scheduler.ConstantLR(o, 0.2, 11),
+                lr_scheduler.PolynomialLR(o, STEPS - 11, 2.0),
+            ],
+            [11],
+        ),
+    ),
+    (
+        s.UserSchedule(name=f"{__name__}:halving", args={"every": 17}),
+        lambda o, lr: lr_scheduler.LambdaLR(o, lambda t: 0.5 ** (t // 17)),
+    ),
+    (
+        s.UserSchedule(name=f"{__name__}:shrink", multiplicative=True),
+        lambda o, lr: lr_scheduler.MultiplicativeLR(o, lambda t: 1 - t / (STEPS + 10)),
+    ),
+]
+
+
+def halving(step: int, total_steps: int, steps_per_epoch: int, every: int) -> float:
+    assert (total_steps, steps_per_epoch) == (STEPS, PER_EPOCH)
+    return 0.5 ** (step // every)  # type: ignore[no-any-return]
+
+
+def shrink(step: int, total_steps: int, steps_per_epoch: int) -> float:
+    return 1 - step / (total_steps + steps_per_epoch)
+
+
+# Schedules that torch does not have
+
+NEEDED: dict[str, dict[str, Any]] = {
+    "sequence": {"schedules": (s.Linear(start=0.5, final=1), s.Cosine()), "durations": (0.3,)},
+    "chain": {"schedules": (s.Step(), s.Cosine())},
+}
+"""Fields without a default."""
 # Schedules that torch does not have: (schedule, {step: rate / peak} from the papers' formulas).
 WARMED = {"warmup": Steps(steps=20)}
 CLOSED: list[tuple[s.Schedule, dict[int, float]]] = [
@@ -88,7 +206,7 @@ def test_equals_its_formula(schedule: s.Schedule, shares: dict[int, float], lr: 
 
 
 def test_a_decay_longer_than_what_is_left_is_refused() -> None:
-    with pytest.raises(ValueError, match="decay of 110 steps in 100 steps after the warmup"):
+    with pytest.raises(ValueError, match=r"decay: must not exceed .* \(100 steps\), got 110"):
         table(s.Wsd(decay=Steps(steps=110), **WARMED), 0.1, STEPS, PER_EPOCH)
 
 
@@ -113,6 +231,15 @@ def test_equals_the_real_scheduler_exactly(
     assert table(schedule, lr, STEPS, PER_EPOCH).tolist() == expected
 
 
+@pytest.mark.parametrize("lr", RATES)
+@pytest.mark.parametrize(("schedule", "oracle"), NEAR, ids=lambda v: getattr(v, "name", ""))
+def test_equals_the_real_scheduler_to_rounding(
+    schedule: s.Schedule, oracle: Callable[[Optimizer, float], Any], lr: float
+) -> None:
+    expected = _stepped(lambda o: oracle(o, lr), lr, STEPS)
+    assert table(schedule, lr, STEPS, PER_EPOCH).tolist() == pytest.approx(expected, rel=1e-12)
+
+
 @pytest.mark.parametrize("warmup", [0.1, Steps(steps=12), Epochs(epochs=1.2)])
 def test_warmup_is_a_line_to_the_peak_and_the_schedule_follows(warmup: Any) -> None:
     rates = table(s.Cosine(warmup=warmup), 0.3, STEPS, PER_EPOCH)
@@ -124,14 +251,14 @@ def test_warmup_is_a_line_to_the_peak_and_the_schedule_follows(warmup: Any) -> N
 
 
 def test_warmup_that_leaves_nothing_is_refused() -> None:
-    with pytest.raises(ValueError, match="warmup of 120 steps in a training of 120"):
+    with pytest.raises(ValueError, match=r"warmup: must be shorter than .* \(120 steps\)"):
         table(s.Cosine(warmup=Steps(steps=120)), 0.1, STEPS, PER_EPOCH)
 
 
 @pytest.mark.parametrize("steps", [1, 2, 3, 5])
 @pytest.mark.parametrize("name", sorted(SCHEDULES))
 def test_the_shortest_trainings_have_finite_rates(name: str, steps: int) -> None:
-    rates = table(SCHEDULES[name](), 0.1, steps, 1)  # type: ignore[arg-type]
+    rates = table(SCHEDULES[name](**NEEDED.get(name, {})), 0.1, steps, 1)  # type: ignore[arg-type]
     assert rates.shape == (steps,)
     assert bool(torch.isfinite(rates).all())
     assert bool((rates >= 0).all())

@@ -56,6 +56,8 @@ from trainables.configs.optimizers import (
     Sps,
 )
 from trainables.configs.schedules import (
+    SCHEDULES,
+    Chain,
     Constant,
     Cosine,
     Cyclic,
@@ -68,8 +70,10 @@ from trainables.configs.schedules import (
     Polynomial,
     RangeTest,
     Rex,
+    Sequence,
     Sgdr,
     Step,
+    UserSchedule,
     Wsd,
 )
 
@@ -93,6 +97,7 @@ RESNET = {
     "scale": 1.0,
 }
 ADAM = {"lr": 0.001, "beta1": 0.9, "beta2": 0.999, "eps": 1e-8, "weight_decay": 0.0}
+WARMED = {"warmup": 0.0, "warmup_start": None, "warmup_shape": "linear"}
 DEFAULTS: list[tuple[Config, dict[str, Any]]] = [
     (Digits(), {"name": "digits", **SPLIT}),
     *[
@@ -267,44 +272,58 @@ DEFAULTS: list[tuple[Config, dict[str, Any]]] = [
             "variant": "long",
         },
     ),
-    (Constant(), {"name": "constant", "warmup": 0.0}),
-    (Step(), {"name": "step", "warmup": 0.0, "every": 0.3, "gamma": 0.1}),
+    (Constant(), {"name": "constant", **WARMED, "factor": 1.0, "until": None}),
+    (Step(), {"name": "step", **WARMED, "every": 0.3, "gamma": 0.1}),
     (
         MultiStep(),
-        {"name": "multistep", "warmup": 0.0, "milestones": [0.5, 0.75], "gamma": 0.1},
+        {"name": "multistep", **WARMED, "milestones": [0.5, 0.75], "gamma": 0.1},
     ),
-    (Exponential(), {"name": "exponential", "warmup": 0.0, "final": 0.01}),
-    (Linear(), {"name": "linear", "warmup": 0.0, "final": 0.0}),
-    (Polynomial(), {"name": "polynomial", "warmup": 0.0, "power": 2.0}),
-    (Cosine(), {"name": "cosine", "warmup": 0.0, "final": 0.0}),
-    (Sgdr(), {"name": "sgdr", "warmup": 0.0, "period": 0.15, "multiplier": 2, "final": 0.0}),
+    (Exponential(), {"name": "exponential", **WARMED, "final": 0.01}),
+    (Linear(), {"name": "linear", **WARMED, "start": 1.0, "final": 0.0}),
+    (Polynomial(), {"name": "polynomial", **WARMED, "power": 2.0}),
+    (Cosine(), {"name": "cosine", **WARMED, "final": 0.0}),
+    (Sgdr(), {"name": "sgdr", **WARMED, "period": 0.15, "multiplier": 2, "final": 0.0}),
     (
         Cyclic(),
         {
             "name": "cyclic",
-            "warmup": 0.0,
+            **WARMED,
             "period": 0.2,
             "low": 0.1,
             "mode": "triangular",
             "gamma": 1.0,
+            "rise": 0.5,
+            "cycle_momentum": False,
+            "base_momentum": 0.8,
+            "max_momentum": 0.9,
         },
     ),
     (
         OneCycle(),
-        {"name": "one_cycle", "warmup": 0.3, "start": 0.04, "final": 4e-6, "anneal": "cosine"},
+        {
+            "name": "one_cycle",
+            "warmup": 0.3,
+            "start": 0.04,
+            "final": 4e-6,
+            "anneal": "cosine",
+            "three_phase": False,
+            "cycle_momentum": False,
+            "base_momentum": 0.85,
+            "max_momentum": 0.95,
+        },
     ),
-    (InverseSqrt(), {"name": "inverse_sqrt", "warmup": 0.0, "offset": None}),
-    (Wsd(), {"name": "wsd", "warmup": 0.0, "decay": 0.2, "shape": "linear", "final": 0.0}),
-    (Rex(), {"name": "rex", "warmup": 0.0}),
+    (InverseSqrt(), {"name": "inverse_sqrt", **WARMED, "offset": None}),
+    (Wsd(), {"name": "wsd", **WARMED, "decay": 0.2, "shape": "linear", "final": 0.0}),
+    (Rex(), {"name": "rex", **WARMED}),
     (
         RangeTest(),
-        {"name": "range_test", "warmup": 0.0, "start": 1e-5, "growth": "exponential"},
+        {"name": "range_test", **WARMED, "start": 1e-5, "growth": "exponential"},
     ),
     (
         Plateau(),
         {
             "name": "plateau",
-            "warmup": 0.0,
+            **WARMED,
             "metric": "valid/loss",
             "factor": 0.1,
             "patience": 10,
@@ -312,6 +331,26 @@ DEFAULTS: list[tuple[Config, dict[str, Any]]] = [
             "cooldown": 0,
             "final": 0.0,
         },
+    ),
+    (
+        Sequence(schedules=(Constant(), Rex()), durations=(0.5,)),
+        {
+            "name": "sequence",
+            **WARMED,
+            "schedules": [
+                {"name": "constant", **WARMED, "factor": 1.0, "until": None},
+                {"name": "rex", **WARMED},
+            ],
+            "durations": [0.5],
+        },
+    ),
+    (
+        Chain(schedules=(Rex(),)),
+        {"name": "chain", **WARMED, "schedules": [{"name": "rex", **WARMED}]},
+    ),
+    (
+        UserSchedule(name="a:b"),
+        {"name": "a:b", **WARMED, "args": {}, "multiplicative": False},
     ),
     (
         Train(steps=7),
@@ -348,6 +387,10 @@ def test_every_optimizer_is_pinned() -> None:
     assert {type(config) for config, _ in DEFAULTS} >= set(OPTIMIZERS.values())
 
 
+def test_every_schedule_is_pinned() -> None:
+    assert {type(config) for config, _ in DEFAULTS} >= set(SCHEDULES.values())
+
+
 def run(**changes: Any) -> RunConfig:
     parts: dict[str, Any] = {
         "data": Digits(),
@@ -378,3 +421,10 @@ def test_run_ids(expected: str, config: RunConfig) -> None:
 
 def test_a_field_at_its_default_does_not_count() -> None:
     assert run_id(run(schedule=Constant(warmup=0.0), seed=0)) == run_id(run())
+
+
+def test_a_part_of_a_schedule_is_known_by_what_was_chosen() -> None:
+    """A new field of a schedule renames no sequence that has one."""
+    spelt = Sequence(schedules=(Constant(factor=1.0), Cosine(final=0.0)), durations=(0.5,))
+    assert run_id(run(schedule=spelt)) == "0532764fd0247015"
+    assert run_id(run(schedule=UserSchedule(name="a.b:c", args={"x": [1]}))) == "b89232a379b2cbba"

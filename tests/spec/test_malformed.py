@@ -211,7 +211,11 @@ CASES: dict[str, tuple[str, *tuple[tuple[str, str, str], ...]]] = {
     ),
     "schedule's key": (
         study("schedule: {name: cosine, gamma: 2}\n"),
-        ("4:26", "schedule.gamma: unknown", "cosine takes warmup and final"),
+        (
+            "4:26",
+            "schedule.gamma: unknown",
+            "cosine takes warmup, warmup_start, warmup_shape and final",
+        ),
     ),
     "model's name": (study("model: {name: cnn}\n"), ("4:15", "got cnn", "or module:callable")),
     "callable's name": (

@@ -27,3 +27,4 @@ from trainables.configs.run import measured as measured
 from trainables.configs.run import run_id as run_id
 from trainables.configs.schedules import SCHEDULES as SCHEDULES
 from trainables.configs.schedules import Schedule as Schedule
+from trainables.configs.schedules import UserSchedule as UserSchedule

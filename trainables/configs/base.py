@@ -67,12 +67,16 @@ Duration = Annotated[float, Bound(ge=0, le=1)] | Steps | Epochs
 """A share of training in [0, 1], or ``{steps: n}``, or ``{epochs: n}``."""
 
 
+ENDLESS = 2**62
+"""Steps that no training has: what a longer duration counts as."""
+
+
 def steps_in(duration: Duration, *, total_steps: int, steps_per_epoch: int) -> int:
     """``duration`` in whole optimizer steps (a share or epochs is rounded to the nearest)."""
     if isinstance(duration, Steps):
-        return duration.steps
+        return min(duration.steps, ENDLESS)
     if isinstance(duration, Epochs):
-        return round(duration.epochs * steps_per_epoch)
+        return round(min(duration.epochs * steps_per_epoch, ENDLESS))
     return round(duration * total_steps)
 
 

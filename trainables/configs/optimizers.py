@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Annotated, Literal
 
 from trainables.configs.base import Bound, Config, Count, Fraction, NonNegative, Positive
@@ -312,3 +312,9 @@ OPTIMIZERS: dict[str, type[Optimizer]] = {
     "sls": Sls,
     "barzilai_borwein": BarzilaiBorwein,
 }
+
+
+def momentum_field(optimizer: Optimizer) -> str | None:
+    """The field that a schedule can cycle: ``momentum``, or else ``beta1``."""
+    names = {field.name for field in fields(optimizer)}
+    return next((name for name in ("momentum", "beta1") if name in names), None)

@@ -127,6 +127,8 @@ def run_id(config: RunConfig) -> str:
 
 def _chosen(value: Any) -> Any:
     """``value`` as plain data without the fields of dataclasses that are at their default."""
+    if isinstance(value, tuple):
+        return [_chosen(item) for item in value]
     if not dataclasses.is_dataclass(value):
         return to_plain(value)
     plain = {}

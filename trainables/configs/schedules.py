@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Annotated, Literal
+import json
+from dataclasses import dataclass, field, fields
+from typing import Annotated, Any, Literal
 
 from trainables.configs.base import (
     Bound,
     Config,
     Count,
     Duration,
+    Fraction,
     NonNegative,
     PositiveFraction,
 )
@@ -20,16 +22,38 @@ Ratio = Annotated[float, Bound(ge=0, le=1)]
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Warmed(Config):
-    """Linear warmup from peak/n to the peak over ``warmup`` = n steps, then the schedule."""
+    """Warmup over ``warmup`` = n steps, then the schedule."""
 
     warmup: Duration = 0.0
+    warmup_start: PositiveFraction | None = None
+    """The rate of the first step as a share of the peak; null: 1/n."""
+    warmup_shape: Literal["linear", "constant"] = "linear"
+    """``linear``: a line from there to the peak, which the n-th step has; ``constant``: all n
+    steps at ``warmup_start`` (Goyal et al. 2017)."""
+
+    def __post_init__(self) -> None:
+        if self.warmup_shape == "constant" and self.warmup_start is None:
+            raise ValueError("warmup_shape constant needs a warmup_start")
+
+
+def _check_momenta(schedule: Cyclic | OneCycle) -> None:
+    """The two ends of a momentum's cycle make sense, and are written only where it cycles."""
+    if schedule.base_momentum > schedule.max_momentum:
+        raise ValueError("base_momentum must not exceed max_momentum")
+    ends = ("base_momentum", "max_momentum")
+    own = {f.name: f.default for f in fields(schedule) if f.name in ends}
+    if not schedule.cycle_momentum and any(getattr(schedule, key) != own[key] for key in own):
+        raise ValueError("base_momentum and max_momentum go with cycle_momentum: true")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Constant(Warmed):
-    """The peak throughout."""
+    """``factor`` × peak throughout, or for as long as ``until`` and then the peak."""
 
     name: Literal["constant"] = "constant"
+    factor: PositiveFraction = 1.0
+    until: Duration | None = None
+    """null: throughout."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -60,9 +84,10 @@ class Exponential(Warmed):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Linear(Warmed):
-    """A straight line from the peak to ``final`` × peak."""
+    """A straight line from ``start`` × peak to ``final`` × peak."""
 
     name: Literal["linear"] = "linear"
+    start: PositiveFraction = 1.0
     final: Ratio = 0.0
 
 
@@ -104,8 +129,17 @@ class Cyclic(Warmed):
     """``triangular2`` halves the amplitude after each cycle; ``exp_range`` multiplies it by
     ``gamma`` after each step."""
     gamma: PositiveFraction = 1.0
+    rise: Annotated[float, Bound(gt=0, lt=1)] = 0.5
+    """The share of a period in which the rate rises."""
+    cycle_momentum: bool = False
+    """The optimizer's momentum (or beta1) moves against the rate: from ``max_momentum`` where
+    the rate is lowest to ``base_momentum`` at the peak. What ``optimizer`` says has no effect."""
+    base_momentum: Fraction = 0.8
+    max_momentum: Fraction = 0.9
 
     def __post_init__(self) -> None:
+        Warmed.__post_init__(self)
+        _check_momenta(self)
         if (self.gamma < 1) != (self.mode == "exp_range"):
             raise ValueError("a gamma below 1 goes with mode exp_range, and with no other")
 
@@ -120,6 +154,16 @@ class OneCycle(Config):
     start: PositiveFraction = 0.04
     final: PositiveFraction = 4e-6
     anneal: Literal["cosine", "linear"] = "cosine"
+    three_phase: bool = False
+    """The fall mirrors the rise, down to ``start`` × peak; what is left leads to ``final``."""
+    cycle_momentum: bool = False
+    """The optimizer's momentum (or beta1) moves against the rate: from ``max_momentum`` down to
+    ``base_momentum`` at the peak and back. What ``optimizer`` says has no effect."""
+    base_momentum: Fraction = 0.85
+    max_momentum: Fraction = 0.95
+
+    def __post_init__(self) -> None:
+        _check_momenta(self)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -176,7 +220,86 @@ class Plateau(Warmed):
     """The smallest rate, as a share of the peak."""
 
 
-Schedule = (
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Sequence(Warmed):
+    """Schedules one after the other, each from its own beginning and at the same peak.
+
+    Each is as in a training of its own that lasts as long as its part: shares in it are of
+    the part.
+    """
+
+    name: Literal["sequence"] = "sequence"
+    schedules: tuple[Schedule, ...]
+    durations: tuple[Duration, ...]
+    """Of all but the last schedule, which has the rest; shares are of the whole."""
+
+    def __post_init__(self) -> None:
+        Warmed.__post_init__(self)
+        _check_parts(self)
+        if len(self.durations) != len(self.schedules) - 1:
+            raise ValueError(
+                f"{len(self.schedules)} schedules need {len(self.schedules) - 1} durations (the"
+                f" last has the rest), got {len(self.durations)}"
+            )
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Chain(Warmed):
+    """Several schedules at once: the product of what each makes of the peak."""
+
+    name: Literal["chain"] = "chain"
+    schedules: tuple[Schedule, ...]
+
+    def __post_init__(self) -> None:
+        Warmed.__post_init__(self)
+        _check_parts(self)
+        if sum(cycling(part) is not None for part in self.schedules) > 1:
+            raise ValueError("only one schedule of a chain can cycle the momentum")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class UserSchedule(Warmed):
+    """A user's function ``module:callable``: the rate as a share of the peak.
+
+    It takes ``step`` and, where it asks for them, ``total_steps`` and ``steps_per_epoch``, and
+    ``args``. Steps count from 0 at the end of the warmup; ``total_steps`` is what it leaves.
+    """
+
+    name: str
+    args: dict[str, Any] = field(default_factory=dict)
+    multiplicative: bool = False
+    """What is returned multiplies the rate of the step before, from step 1 on."""
+
+    def __hash__(self) -> int:
+        # Tables are kept by schedule, and a dict has no hash of its own.
+        return hash((self.name, json.dumps(self.args, sort_keys=True, default=repr)))
+
+
+def _check_parts(schedule: Sequence | Chain) -> None:
+    if not schedule.schedules:
+        raise ValueError("schedules must not be empty")
+    if any(isinstance(part, Plateau) for part in schedule.schedules):
+        raise ValueError(f"plateau follows evaluations and cannot be part of a {schedule.name}")
+
+
+def cycling(schedule: Schedule) -> tuple[str | int, ...] | None:
+    """The path to the first ``cycle_momentum`` that is true; None where there is none."""
+    if isinstance(schedule, Cyclic | OneCycle):
+        return ("cycle_momentum",) if schedule.cycle_momentum else None
+    if isinstance(schedule, Sequence | Chain):
+        for index, part in enumerate(schedule.schedules):
+            if (path := cycling(part)) is not None:
+                return ("schedules", index, *path)
+    return None
+
+
+def has_user_code(schedule: Schedule) -> bool:
+    if isinstance(schedule, Sequence | Chain):
+        return any(has_user_code(part) for part in schedule.schedules)
+    return isinstance(schedule, UserSchedule)
+
+
+NamedSchedule = (
     Constant
     | Step
     | MultiStep
@@ -192,7 +315,10 @@ Schedule = (
     | Rex
     | RangeTest
     | Plateau
+    | Sequence
+    | Chain
 )
+Schedule = NamedSchedule | UserSchedule
 SCHEDULES: dict[str, type[Config]] = {
     "constant": Constant,
     "step": Step,
@@ -209,4 +335,6 @@ SCHEDULES: dict[str, type[Config]] = {
     "rex": Rex,
     "range_test": RangeTest,
     "plateau": Plateau,
+    "sequence": Sequence,
+    "chain": Chain,
 }
