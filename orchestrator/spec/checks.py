@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from trainables.configs import SCORES, Train, UserModel, measured
-from trainables.configs.base import Duration, Epochs, Steps
+from trainables.configs.base import ENDLESS, Duration, Epochs, Steps
 from trainables.configs.data import Characters, Split
 from trainables.configs.fit import misfits
 from trainables.configs.models import Gpt
@@ -34,7 +34,9 @@ def _schedule_within_training(schedule: Any, train: Train) -> Finding | None:
 
     def measure(duration: Duration, total: float) -> float | None:
         if isinstance(duration, Steps):
-            return duration.steps if unit == "steps" else None if duration.steps else 0
+            return (
+                min(duration.steps, ENDLESS) if unit == "steps" else None if duration.steps else 0
+            )
         if isinstance(duration, Epochs):
             return duration.epochs if unit == "epochs" else None if duration.epochs else 0
         return round(duration * total) if unit == "steps" else duration * total

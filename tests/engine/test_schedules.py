@@ -262,3 +262,10 @@ def test_the_shortest_trainings_have_finite_rates(name: str, steps: int) -> None
     assert rates.shape == (steps,)
     assert bool(torch.isfinite(rates).all())
     assert bool((rates >= 0).all())
+
+
+def test_a_thousand_halvings_overflow_nothing() -> None:
+    """Where PyTorch's own triangular2 raises: 2 to the number of cycles."""
+    rates = table(s.Cyclic(period=Steps(steps=2), mode="triangular2"), 0.1, 2111, PER_EPOCH)
+    assert bool(torch.isfinite(rates).all())
+    assert rates[-1].item() == pytest.approx(0.01, rel=1e-12)

@@ -400,6 +400,124 @@ CASES: dict[str, tuple[str, *tuple[tuple[str, str, str], ...]]] = {
         ),
         ("4:34", "(with train.steps = 20)", "shorter than training (20 steps)"),
     ),
+    "warmup of all": (
+        study("schedule: {name: cosine, warmup: 1.0}\n"),
+        ("4:34", "got 3 epochs", "shorter than training (3 epochs)"),
+    ),
+    "a step longer than training": (
+        study("schedule: {name: step, every: {steps: 10}}\n", train="{steps: 9}"),
+        ("4:31", "got 10 steps", "must not exceed training (9 steps)"),
+    ),
+    "a milestone after the end": (
+        study("schedule: {name: multistep, warmup: 0.5, milestones: [0.2, 0.7]}\n"),
+        ("4:60", "milestones.1: must", "what the warmup leaves of training (1.5 epochs), got 2.1"),
+    ),
+    "a period longer than training": (
+        study("schedule: {name: sgdr, period: {epochs: 4}}\n"),
+        ("4:32", "got 4 epochs", "must not exceed training (3 epochs)"),
+    ),
+    "a decay longer than the rest": (
+        study("schedule: {name: wsd, decay: 0.8, warmup: 0.3}\n"),
+        ("4:30", "got 2.4 epochs", "what the warmup leaves of training (2.1 epochs)"),
+    ),
+    "a long decay with one of two lengths": (
+        study(
+            "schedule: {name: wsd, decay: {steps: 50}}\nsweep: {train.steps: [20, 100]}\n",
+            train="{}",
+        ),
+        ("4:30", "(with train.steps = 20)", "must not exceed training (20 steps)"),
+    ),
+    "a constant warmup": (
+        study("schedule: {name: cosine, warmup: 0.1, warmup_shape: constant}\n"),
+        ("4:11", "warmup_shape constant", "needs a warmup_start"),
+    ),
+    "the start of a warmup": (
+        study("schedule: {name: cosine, warmup: 0.1, warmup_start: 0}\n"),
+        ("4:53", "got 0", "a number above 0 and at most 1"),
+    ),
+    "the shape of a warmup": (
+        study("schedule: {name: cosine, warmup: 0.1, warmup_shape: line}\n"),
+        ("4:53", "got line; did you mean linear?", "linear or constant"),
+    ),
+    "momentum of adagrad": (
+        study("schedule: {name: one_cycle, cycle_momentum: true}\n", optimizer="{name: adagrad}"),
+        ("4:45", "adagrad has neither momentum nor beta1", "must be false"),
+    ),
+    "momentum of one of two": (
+        study(
+            "schedule: {name: chain, schedules: [{name: rex}, {name: cyclic, "
+            "cycle_momentum: true}]}\nsweep: {optimizer: [{name: adam}, {name: sls}]}\n"
+        ),
+        ("4:81", "schedules.1.cycle_momentum: must be false", "sls has neither momentum nor"),
+    ),
+    "the ends of a momentum's cycle": (
+        study("schedule: {name: cyclic, base_momentum: 0.9, max_momentum: 0.8}\n"),
+        ("4:11", "base_momentum", "must not exceed max_momentum"),
+    ),
+    "a momentum that does not cycle": (
+        study("schedule: {name: one_cycle, max_momentum: 0.99}\n"),
+        ("4:11", "max_momentum", "go with cycle_momentum: true"),
+    ),
+    "three phases": (
+        study("schedule: {name: one_cycle, warmup: 0.6, three_phase: true}\n"),
+        ("4:37", "with three_phase, got 1.8 epochs", "half of training (3 epochs)"),
+    ),
+    "parts of a sequence": (
+        study(
+            "schedule: {name: sequence, durations: [0.5], schedules: [{name: cosin}, "
+            "{name: step, gama: 3}]}\n"
+        ),
+        ("4:65", "schedules.0.name: must be one of constant", "did you mean cosine?"),
+        ("4:86", "schedules.1.gama: unknown key; step takes warmup", "did you mean gamma?"),
+    ),
+    "a part that is no mapping": (
+        study("schedule: {name: chain, schedules: [cosine]}\n"),
+        ("4:37", "schedules.0: must be a mapping", "such as {name: cosine}"),
+    ),
+    "schedules are no list": (
+        study("schedule: {name: chain, schedules: cosine}\n"),
+        ("4:36", "got cosine", "a list, each a schedule such as {name: cosine}"),
+    ),
+    "a chain without schedules": (
+        study("schedule: {name: chain}\n"),
+        ("4:11", "schedules: is required", "a list, each a schedule"),
+    ),
+    "an empty chain": (
+        study("schedule: {name: chain, schedules: []}\n"),
+        ("4:11", "schedules", "must not be empty"),
+    ),
+    "durations of a sequence": (
+        study("schedule: {name: sequence, schedules: [{name: rex}], durations: [0.5]}\n"),
+        ("4:11", "1 schedules need 0 durations (the last has the rest)", "got 1"),
+    ),
+    "a sequence longer than training": (
+        study(
+            "schedule: {name: sequence, schedules: [{name: rex}, {name: rex}], durations: [1.0]}\n"
+        ),
+        ("4:78", "got 3 epochs", "must be shorter than training (3 epochs) together"),
+    ),
+    "a part longer than its room": (
+        study(
+            "schedule: {name: sequence, durations: [{epochs: 1}], "
+            "schedules: [{name: step, every: {epochs: 2}}, {name: rex}]}\n"
+        ),
+        ("4:86", "schedules.0.every: must not exceed its part of the", "(1 epochs), got 2 epochs"),
+    ),
+    "plateau in a sequence": (
+        study("schedule: {name: chain, schedules: [{name: rex}, {name: plateau}]}\n"),
+        ("4:11", "plateau follows evaluations", "cannot be part of a chain"),
+    ),
+    "two momenta": (
+        study(
+            "schedule: {name: chain, schedules: [{name: cyclic, cycle_momentum: true}, "
+            "{name: one_cycle, cycle_momentum: true}]}\n"
+        ),
+        ("4:11", "only one schedule of a chain", "can cycle the momentum"),
+    ),
+    "a schedule function's key": (
+        study("schedule: {name: 'rates:fall', power: 2}\n"),
+        ("4:32", "power: unknown key", "rates:fall takes warmup, warmup_start, warmup_shape, args"),
+    ),
     "no room to train": (
         study("data: {name: digits, valid: 0.6, test: 0.5}\n"),
         ("4:7", "got 0.6 + 0.5", "must be below 1"),
