@@ -33,12 +33,10 @@ def _schedule_within_training(schedule: Any, train: Train) -> Finding | None:
     assert whole is not None
 
     def measure(duration: Duration, total: float) -> float | None:
-        if isinstance(duration, Steps):
-            return (
-                min(duration.steps, ENDLESS) if unit == "steps" else None if duration.steps else 0
-            )
-        if isinstance(duration, Epochs):
-            return duration.epochs if unit == "epochs" else None if duration.epochs else 0
+        if isinstance(duration, Steps | Epochs):
+            own = duration.steps if isinstance(duration, Steps) else duration.epochs
+            same = isinstance(duration, Steps) == (unit == "steps")
+            return min(own, ENDLESS) if same or own == 0 else None
         return round(duration * total) if unit == "steps" else duration * total
 
     for misfit in misfits(schedule, whole, measure, unit):
