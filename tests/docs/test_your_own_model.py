@@ -25,3 +25,6 @@ def test_the_example_trains(regatta: Regatta) -> None:
         runs = store.runs()
     assert runs["final/test/accuracy"].max() > 0.9
     assert set(runs["config.model.args.dropout"]) == {0.0, 0.3}
+    assert set(runs["config.schedule.args.stairs"]) == {5}
+    # The last of five stairs.
+    assert (runs["final/lr"] / runs["config.optimizer.lr"]).tolist() == pytest.approx([0.2] * 12)

@@ -17,6 +17,11 @@ from orchestrator.report.text import (
     plus_minus,
     signed,
 )
+from orchestrator.report.value_texts import _schedule
+from orchestrator.store.frames import flatten
+from trainables.configs import schedules as s
+from trainables.configs import to_plain
+from trainables.configs.base import Config, Epochs, Steps
 
 
 def labels(configs: pd.DataFrame, declared: dict[str, object] | None = None) -> list[str]:
@@ -63,6 +68,35 @@ def test_durations_have_units() -> None:
     configs["schedule.every.epochs"] = [1.0, 2.0]
     written = {"schedule": []}
     assert labels(configs, written)[0] == "step (warmup 100 steps, every 1 epochs)"
+
+
+def test_schedules_made_of_schedules() -> None:
+    """Each part by its name and what is not at its default."""
+    fall = s.Cosine(final=0.1, warmup=Epochs(epochs=2.0))
+    pair = (s.Linear(start=0.5), s.Chain(schedules=(s.Rex(), fall)))
+    steps = s.MultiStep(milestones=(0.5, Steps(steps=7)))
+    mine = s.UserSchedule(name="a.b:c", args={"x": 3})
+    schedules: list[Config] = [
+        s.Sequence(schedules=pair, durations=(0.25,)),
+        s.Sequence(schedules=pair, durations=(Steps(steps=9),)),
+        s.Chain(schedules=(steps, mine)),
+        s.OneCycle(cycle_momentum=True),
+        s.OneCycle(),
+    ]
+    configs = pd.DataFrame([flatten({"schedule": to_plain(config)}) for config in schedules])
+    written = {"schedule": [{"name": "sequence", "schedules": []}]}
+    found = labels(configs, written)
+    inner = "linear (start 0.5) → chain (rex × cosine"
+    assert found[0].startswith(f"sequence ({inner}")
+    assert found[0] != found[1]
+    assert found[2:] == ["chain", "one_cycle (cycle_momentum True)", "one_cycle"]
+    texts = [_schedule(to_plain(config)) for config in schedules[:3]]
+    fall_text = "cosine (warmup 2 epochs, final 0.1)"
+    assert texts == [
+        f"sequence (linear (start 0.5) → chain (rex × {fall_text}), durations [0.25])",
+        f"sequence (linear (start 0.5) → chain (rex × {fall_text}), durations [9 steps])",
+        "chain (multistep (milestones [0.5, 7 steps]) × a.b:c (args x 3))",
+    ]
 
 
 def test_values_without_a_name_get_that_of_their_axis() -> None:

@@ -42,6 +42,9 @@ def test_the_sweeps_are_valid(path: Path, validator: jsonschema.Draft202012Valid
         "seeds: [1, 2]\n",
         "model: {name: 'a.b:c', args: {x: 1}}\n",
         "schedule: {name: step, every: {steps: 3}, warmup: {epochs: 0.5}}\n",
+        "schedule: {name: sequence, schedules: [{name: rex}, {name: chain, schedules: "
+        "[{name: 'a.b:c', args: {x: 1}}, {name: cosine}]}], durations: [{epochs: 2}]}\n",
+        "sweep: {schedule: [{name: 'a.b:c'}, {name: cyclic, cycle_momentum: true}]}\n",
         "sweep: {optimizer: [{name: adam}], optimizer.lr: {log: [0.1, 1], points: 3}}\n",
         "sweep: {schedule.warmup: {values: [0.1, {steps: 5}]}}\n",
     ],
@@ -65,6 +68,8 @@ def test_the_template_is_valid(validator: jsonschema.Draft202012Validator) -> No
         BASE + "schedule: {name: cosine, gamma: 2}\n",
         BASE + "schedule: {name: cosine, warmup: 2}\n",
         BASE + "schedule: {warmup: 0.2}\n",
+        BASE + "schedule: {name: chain, schedules: [{name: cosin}]}\n",
+        BASE + "schedule: {name: chain, schedules: [{name: cosine, gamma: 2}]}\n",
         BASE + "model: {skip: true}\n",
         BASE + "model: {name: mlp, hidden: [0]}\n",
         BASE + "model: {name: 'a b:c'}\n",
