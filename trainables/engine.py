@@ -11,15 +11,16 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from trainables import models, plateau, precision
+from trainables import averaging, models, plateau, precision
 from trainables.arrays import Arrays
+from trainables.batches import Batches
 from trainables.clipping import Bounds, clip
 from trainables.configs.run import SCORES, RunConfig, evaluation_interval, length, measured
 from trainables.evaluation import derived, mean_metrics
 from trainables.forward import Network, training_losses
-from trainables.gradients import Batch, Gradients, batch_gradients, uphill
+from trainables.gradients import Batch, Gradients, batch_gradients, in_parts, uphill
 from trainables.hyper import hyperparameters, learning_rates
-from trainables.lanes import State, Tree, derive, norm, permutation, select, stack
+from trainables.lanes import State, Tree, derive, norm, select, stack
 from trainables.losses import LOSSES, training_loss
 from trainables.optimizers import OPTIMIZERS, Context
 from trainables.precision import LOW
@@ -58,7 +59,6 @@ class Stack:
         self._read_runs()
         self._losses: list[Tensor] = []
         self._scores: list[Tensor] = []
-        self._epoch = -1
         self._initialize(unfold)
 
     @property
@@ -74,9 +74,8 @@ class Stack:
         """
         device = self.arrays.train[0].device
         self.lengths = [length(run.train, self.steps_per_epoch) for run in self.runs]
-        self._seeds = sorted({run.seed for run in self.runs})
-        lane_of = [self._seeds.index(run.seed) for run in self.runs]
-        self._seed_of_lane = torch.tensor(lane_of, device=device)
+        self._batches = Batches(self.runs, self.arrays)
+        self._averaging = averaging.of(self.runs, self.lengths, self.steps_per_epoch, device)
         self._keys = torch.tensor([derive(r.seed, "dropout") for r in self.runs], device=device)
         rates = learning_rates(self.runs, self.steps_per_epoch)
         for lane, (run, follows) in enumerate(zip(self.runs, self._plateaus, strict=True)):
@@ -110,6 +109,9 @@ class Stack:
         self.state: State = self._optimizer.init(self.params, self.runs[0].optimizer)
         self._scale = precision.first_scale(chosen, self.lanes, device)
         self._grad_norm = torch.zeros(self.lanes, device=device)
+        self._average: Tree = {}
+        if self._averaging is not None:
+            self._average = self._averaging.begin(self.params, self.buffers)
 
     def next_stop(self) -> int:
         """The next step at which a lane is due: an evaluation, or the end of its training."""
@@ -143,10 +145,14 @@ class Stack:
             params = precision.kept_where(good, params, self.params)
             state = precision.kept_states(good, state, self.state)
             self._scale = precision.next_scale(self._scale, good)
+        average = self._average
+        if self._averaging is not None:
+            average = self._averaging.next(average, params, found.buffers, self.step + 1)
         if last:
             self._grad_norm = norm(gradients)
         # Assigned together, at the end: a step that raises leaves the stack whole.
         self.params, self.state, self.buffers = params, state, found.buffers
+        self._average = average
         self._losses.append(found.losses)
         self._scores.append(found.scores)
         self.step += 1
@@ -162,28 +168,26 @@ class Stack:
         x, targets, keys, _ = batch
         return training_losses(self.network, params, self.buffers, x, targets, self._loss, keys)
 
-    def _batch(self) -> Batch:
-        """The batch of every lane. Loaded once for each seed."""
-        epoch, position = divmod(self.step, self.steps_per_epoch)
-        x, y = self.arrays.train
-        if epoch != self._epoch:
-            self._epoch = epoch
-            orders = [permutation(seed, epoch, len(x)) for seed in self._seeds]
-            self._order = torch.stack(orders).to(x.device)
-        size = self.runs[0].train.batch_size
-        index = self._order[:, position * size : (position + 1) * size]  # (seeds, B)
-        if len(self._seeds) == 1:
-            chosen = index[0]
-            inputs, labels = x.index_select(0, chosen), y.index_select(0, chosen)
-            return self._keyed(
-                inputs.expand(self.lanes, *inputs.shape), labels.expand(self.lanes, *labels.shape)
-            )
-        index = index.index_select(0, self._seed_of_lane).flatten()  # (L · B)
-        inputs = x.index_select(0, index).view(self.lanes, size, *x.shape[1:])
-        return self._keyed(inputs, y.index_select(0, index).view(self.lanes, size, *y.shape[1:]))
+    def _batch(self, step: int | None = None) -> Batch:
+        """The batch of every lane at this step, or another."""
+        step = self.step if step is None else step
+        x, targets = self._batches.at(step)
+        return Batch(x, targets, self._keys + derive(step), self._scale.get("scale"))
 
-    def _keyed(self, x: Tensor, targets: Tensor) -> Batch:
-        return Batch(x, targets, self._keys + derive(self.step), self._scale.get("scale"))
+    def _evaluated(self) -> tuple[Tree, Tree]:
+        """The parameters and buffers that are measured."""
+        if self._averaging is None:
+            return self._optimizer.evaluated(self.params, self.state), self.buffers
+        first = max(0, self.step - 1) // self.steps_per_epoch * self.steps_per_epoch
+        parts = self.runs[0].train.accumulate
+        batches = (
+            part
+            for step in range(first, first + self.steps_per_epoch)
+            for part in in_parts(self._batch(step), parts)
+        )
+        return self._averaging.evaluated(
+            self.network, self._average, self.params, self.buffers, self.step, batches
+        )
 
     def evaluate(self) -> tuple[dict[str, npt.NDArray[np.float64]], npt.NDArray[np.float64]]:
         """Metrics of every lane now, and batch losses since the last evaluation.
@@ -192,12 +196,12 @@ class Stack:
             metric → (L,); and the losses (steps, L) of the interval. One read from the device.
         """
         with torch.no_grad(), precision.products(self.runs[0].train.precision):
-            params = self._optimizer.evaluated(self.params, self.state)
+            params, buffers = self._evaluated()
             loss = LOSSES[self.runs[0].train.loss]
             splits = (self.arrays.valid, self.arrays.test)
             found = [
                 *itertools.chain(
-                    *(mean_metrics(self.network, params, self.buffers, x, loss) for x in splits)
+                    *(mean_metrics(self.network, params, buffers, x, loss) for x in splits)
                 ),
                 self._rates[self.step - 1],
                 self._grad_norm,
@@ -234,7 +238,7 @@ class Stack:
 
     def keep(self, lanes: Sequence[int]) -> Stack:
         """A stack of only these lanes, each at its step: compaction, and splitting."""
-        index = torch.tensor(lanes, device=self._seed_of_lane.device)
+        index = torch.tensor(lanes, device=self._keys.device)
         kept = object.__new__(Stack)
         kept.__dict__ |= self.__dict__
         kept.runs = [self.runs[lane] for lane in lanes]
@@ -244,7 +248,7 @@ class Stack:
         kept._scores = [scores.index_select(0, index) for scores in self._scores]
         kept._scale = select(self._scale, index)
         kept._grad_norm = self._grad_norm.index_select(0, index)
-        kept._epoch = -1
+        kept._average = select(self._average, index)
         kept._plateaus = [self._plateaus[lane] for lane in lanes]
         kept._read_runs(set(self._hyper))
         return kept
@@ -262,12 +266,13 @@ class Stack:
             "scores": list(self._scores),
             "grad_norm": self._grad_norm,
             "scale": self._scale,
+            "average": self._average,
             "plateaus": [follows and follows.state_dict() for follows in self._plateaus],
         }
 
     def load_state_dict(self, saved: Mapping[str, Any]) -> None:
         """Puts back what ``state_dict`` gave: training goes on bit for bit."""
-        device = self._seed_of_lane.device
+        device = self._keys.device
         self.step = saved["step"]
         self.params = {name: t.to(device) for name, t in saved["params"].items()}
         self.buffers = {name: t.to(device) for name, t in saved["buffers"].items()}
@@ -283,3 +288,4 @@ class Stack:
         self._scores = [t.to(device) for t in saved["scores"]]
         self._grad_norm = saved["grad_norm"].to(device)
         self._scale = {name: t.to(device) for name, t in saved["scale"].items()}
+        self._average = {name: t.to(device) for name, t in saved["average"].items()}

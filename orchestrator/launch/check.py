@@ -63,6 +63,13 @@ def _problems(config: RunConfig, data: DataSet) -> Iterable[str]:
         decay = steps_in(config.schedule.decay, total_steps=total, steps_per_epoch=per_epoch)
         if decay > total - warmup:
             yield f"schedule.decay: {decay} steps, of {total - warmup} that the warmup leaves"
+    if (swa := config.train.swa) is not None:
+        start = steps_in(swa.start, total_steps=total, steps_per_epoch=per_epoch)
+        if start >= total:
+            yield (
+                f"train.swa.start: after {start} steps nothing of a training of {total} steps"
+                " is left to average"
+            )
     if isinstance(config.model, UserModel):
         try:
             resolve(config.model.name)

@@ -10,6 +10,7 @@ from trainables.configs import SCORES, Train, UserModel, measured
 from trainables.configs.base import Epochs, Steps
 from trainables.configs.data import Characters, Split
 from trainables.configs.models import Gpt
+from trainables.configs.optimizers import ScheduleFreeAdamW, ScheduleFreeSgd
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -91,11 +92,20 @@ def unmeasured(metric: str, data: Any, train: Train) -> str | None:
     return None
 
 
+def _one_average(optimizer: Any, train: Train) -> Finding | None:
+    key = next((k for k in ("ema", "swa") if getattr(train, k) is not None), None)
+    if key is None or not isinstance(optimizer, ScheduleFreeSgd | ScheduleFreeAdamW):
+        return None
+    message = f"must be left out, as {optimizer.name} evaluates an average of its own"
+    return Finding(path=("train", key), message=message, related=("optimizer", "name"))
+
+
 CHECKS: tuple[tuple[str, str, Callable[[Any, Any], Finding | None]], ...] = (
     ("schedule", "train", _warmup_within_training),
     ("data", "train", _room_for_training),
     ("data", "train", _target_is_measured),
     ("data", "train", _loss_of_sequences),
     ("model", "data", _inputs_of_model),
+    ("optimizer", "train", _one_average),
 )
 """Two sections and what looks at both."""

@@ -55,6 +55,7 @@ from trainables.configs.optimizers import (
     Sls,
     Sps,
 )
+from trainables.configs.regularization import Swa
 from trainables.configs.schedules import (
     Constant,
     Cosine,
@@ -329,8 +330,11 @@ DEFAULTS: list[tuple[Config, dict[str, Any]]] = [
             "sam_rho": None,
             "clip_norm": None,
             "clip_value": None,
+            "ema": None,
+            "swa": None,
         },
     ),
+    (Swa(), {"start": 0.75, "every": {"epochs": 1.0}}),
     (Objective(), {"metric": "valid/loss", "mode": "min"}),
     (Execution(), {"strategy": "auto", "lanes": None, "checkpoint_every": None}),
     (Resources(), {"cpus": 1.0, "gpus": None, "max_concurrent": None}),

@@ -197,6 +197,29 @@ CASES: dict[str, tuple[str, *tuple[tuple[str, str, str], ...]]] = {
         study(train="{epochs: 3, loss: quadratic, label_smoothing: 0.1}"),
         ("3:8", "label_smoothing goes with cross_entropy", "not with quadratic"),
     ),
+    "two averages": (
+        study(train="{epochs: 3, ema: 0.9, swa: {start: 0.5}}"),
+        ("3:8", "train: ", "at most one of ema and swa"),
+    ),
+    "decay of an average": (
+        study(train="{epochs: 3, ema: 1}"),
+        ("3:25", "got 1", "at least 0 and below 1"),
+    ),
+    "start of an average": (
+        study(train="{epochs: 3, swa: {start: 2}}"),
+        ("3:33", "got 2", SHARE),
+    ),
+    "average of an average": (
+        study(optimizer="{name: schedule_free_sgd, lr: 1}", train="{epochs: 3, ema: 0.9}"),
+        ("3:25", "train.ema: must be left out", "schedule_free_sgd evaluates an average of its"),
+    ),
+    "average of one of two": (
+        study(
+            "sweep: {optimizer: [{name: sgd, lr: 1}, {name: schedule_free_adamw}]}\n",
+            train="{epochs: 3, swa: {start: 0.5}}",
+        ),
+        ("3:25", "schedule_free_adamw})", "must be left out"),
+    ),
     "cyclic's gamma": (
         study("schedule: {name: cyclic, gamma: 0.9}\n"),
         ("4:11", "gamma below 1", "goes with mode exp_range"),

@@ -23,6 +23,7 @@ from trainables.configs.base import (
 from trainables.configs.data import Characters, Data
 from trainables.configs.models import Model
 from trainables.configs.optimizers import Optimizer
+from trainables.configs.regularization import Swa
 from trainables.configs.schedules import Constant, Schedule
 
 Metric = Literal[
@@ -89,12 +90,18 @@ class Train(Config):
     """The longest a gradient may be, over all parameters; longer ones are scaled down."""
     clip_value: Positive | None = None
     """The largest an entry of a gradient may be, in magnitude."""
+    ema: Fraction | None = None
+    """What is evaluated is the exponential moving average of the weights with this decay."""
+    swa: Swa | None = None
+    """What is evaluated is the equal average of the weights along the end of training."""
 
     def __post_init__(self) -> None:
         if (self.epochs is None) == (self.steps is None):
             raise ValueError("write exactly one of epochs and steps")
         if self.clip_norm is not None and self.clip_value is not None:
             raise ValueError("write at most one of clip_norm and clip_value")
+        if self.ema is not None and self.swa is not None:
+            raise ValueError("write at most one of ema and swa")
         if self.label_smoothing and self.loss != "cross_entropy":
             raise ValueError(f"label_smoothing goes with cross_entropy, not with {self.loss}")
         if self.batch_size % self.accumulate:
@@ -179,9 +186,9 @@ def fusion_key(config: RunConfig) -> str:
     """What runs must share to be stacked; equal keys may share a pack.
 
     Shared: data, model, optimizer apart from its float fields, batch size, loss, precision,
-    how gradients are taken and clipped, and the unit of evaluation. Free from lane to lane:
-    float hyperparameters, bounds of clipping, SAM's radius, schedule, seed, length of training,
-    target.
+    how gradients are taken and clipped, how weights are averaged, and the unit of evaluation.
+    Free from lane to lane: float hyperparameters, bounds of clipping, SAM's radius, the decay of
+    an average or when it is taken, schedule, seed, length of training, target.
     """
     optimizer = {
         key: value
@@ -198,5 +205,6 @@ def fusion_key(config: RunConfig) -> str:
         "length": [train.epochs, train.steps] if shares_length else None,
         "clip": [train.clip_norm is not None, train.clip_value is not None],
         "gradient": [train.accumulate, train.sam_rho is not None, train.label_smoothing],
+        "average": [train.ema is not None, train.swa is not None],
     }
     return json.dumps(shared, sort_keys=True)
