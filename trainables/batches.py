@@ -1,4 +1,4 @@
-"""The training batches of a stack's lanes, each loaded once for all lanes of a seed."""
+"""The training batches of a stack's lanes, loaded and augmented once for each seed."""
 
 from __future__ import annotations
 
@@ -8,8 +8,9 @@ import torch
 from torch import Tensor
 
 from trainables.arrays import Arrays
+from trainables.augment import augment
 from trainables.configs.run import RunConfig
-from trainables.lanes import permutation
+from trainables.lanes import derive, permutation
 
 
 class Batches:
@@ -21,6 +22,9 @@ class Batches:
         self._size = runs[0].train.batch_size
         self._steps_per_epoch = arrays.examples // self._size
         self._seeds = sorted({run.seed for run in runs})
+        self._augment = runs[0].train.augment
+        keys = [derive(seed, "augment") for seed in self._seeds]
+        self._keys = torch.tensor(keys, device=arrays.train[0].device)
         lane_of = [self._seeds.index(run.seed) for run in runs]
         self._seed_of_lane = torch.tensor(lane_of, device=arrays.train[0].device)
         self._epoch = -1
@@ -29,14 +33,19 @@ class Batches:
         """Inputs (L, B, …) and targets (L, B, …)."""
         x, y = self._arrays.train
         index = self._index(step)
+        if self._augment is not None:
+            inputs = augment(_taken(x, index), self._augment, self._keys + derive(step))
+            return self._of_lanes(inputs), self._of_lanes(_taken(y, index))
         if len(self._seeds) == 1:
-            inputs, labels = x.index_select(0, index[0]), y.index_select(0, index[0])
-            return (
-                inputs.expand(self._lanes, *inputs.shape),
-                labels.expand(self._lanes, *labels.shape),
-            )
+            return self._of_lanes(_taken(x, index)), self._of_lanes(_taken(y, index))
         index = index.index_select(0, self._seed_of_lane)  # (L, B)
         return _taken(x, index), _taken(y, index)
+
+    def _of_lanes(self, of_seeds: Tensor) -> Tensor:
+        """What each seed has (seeds, …), for each lane (L, …)."""
+        if len(self._seeds) == 1:
+            return of_seeds.expand(self._lanes, *of_seeds.shape[1:])
+        return of_seeds.index_select(0, self._seed_of_lane)
 
     def _index(self, step: int) -> Tensor:
         """The examples of a step, (seeds, B)."""

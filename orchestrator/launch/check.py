@@ -50,6 +50,7 @@ def _problems(config: RunConfig, data: DataSet) -> Iterable[str]:
     if (why := wrong_inputs(config.model, config.data.name, tokens=data.tokens)) is not None:
         yield f"model.name: {why}"
     yield from _images_for_model(config, data)
+    yield from _images_for_augment(config, data)
     batch, examples = config.train.batch_size, len(data.train_x)
     if batch > examples:
         yield f"train.batch_size: {batch} exceeds {config.data.name}'s {examples} training examples"
@@ -87,6 +88,20 @@ def _targets_for_loss(config: RunConfig, data: DataSet) -> Iterable[str]:
         yield f"train.loss: quadratic needs real targets, and {name} has classes; use cross_entropy"
     elif loss == "logistic" and data.outputs != 2:
         yield f"train.loss: logistic needs 2 classes, and {name} has {data.outputs}"
+
+
+def _images_for_augment(config: RunConfig, data: DataSet) -> Iterable[str]:
+    asked, shape = config.train.augment, data.input_shape
+    if asked is None:
+        return
+    found = f"examples of {config.data.name} have the shape {shape}"
+    if len(shape) != 3:
+        yield f"train.augment: takes images (channels, height, width); {found}"
+        return
+    if asked.crop >= min(shape[1:]):
+        yield f"train.augment.crop: {asked.crop} must be below the sides of images; {found}"
+    if asked.cutout > min(shape[1:]):
+        yield f"train.augment.cutout: {asked.cutout} must be within the sides of images; {found}"
 
 
 def _images_for_model(config: RunConfig, data: DataSet) -> Iterable[str]:

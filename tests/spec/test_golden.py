@@ -55,7 +55,7 @@ from trainables.configs.optimizers import (
     Sls,
     Sps,
 )
-from trainables.configs.regularization import Swa
+from trainables.configs.regularization import Augment, Swa
 from trainables.configs.schedules import (
     Constant,
     Cosine,
@@ -332,9 +332,11 @@ DEFAULTS: list[tuple[Config, dict[str, Any]]] = [
             "clip_value": None,
             "ema": None,
             "swa": None,
+            "augment": None,
         },
     ),
     (Swa(), {"start": 0.75, "every": {"epochs": 1.0}}),
+    (Augment(), {"crop": 0, "flip": False, "cutout": 0}),
     (Objective(), {"metric": "valid/loss", "mode": "min"}),
     (Execution(), {"strategy": "auto", "lanes": None, "checkpoint_every": None}),
     (Resources(), {"cpus": 1.0, "gpus": None, "max_concurrent": None}),

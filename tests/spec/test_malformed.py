@@ -220,6 +220,19 @@ CASES: dict[str, tuple[str, *tuple[tuple[str, str, str], ...]]] = {
         ),
         ("3:25", "schedule_free_adamw})", "must be left out"),
     ),
+    "shift of images": (
+        study(train="{epochs: 3, augment: {crop: -1, flip: 1}}"),
+        ("3:36", "got -1", "a whole number at least 0"),
+        ("3:46", "got 1", "true or false"),
+    ),
+    "augment by another name": (
+        study(train="{epochs: 3, augment: {mirror: true}}"),
+        ("3:30", "train.augment.mirror: unknown key", "takes crop, flip and cutout"),
+    ),
+    "no augmentation": (
+        study(train="{epochs: 3, augment: true}"),
+        ("3:29", "got true", "{crop: …"),
+    ),
     "cyclic's gamma": (
         study("schedule: {name: cyclic, gamma: 0.9}\n"),
         ("4:11", "gamma below 1", "goes with mode exp_range"),

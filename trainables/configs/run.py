@@ -23,7 +23,7 @@ from trainables.configs.base import (
 from trainables.configs.data import Characters, Data
 from trainables.configs.models import Model
 from trainables.configs.optimizers import Optimizer
-from trainables.configs.regularization import Swa
+from trainables.configs.regularization import Augment, Swa
 from trainables.configs.schedules import Constant, Schedule
 
 Metric = Literal[
@@ -94,6 +94,8 @@ class Train(Config):
     """What is evaluated is the exponential moving average of the weights with this decay."""
     swa: Swa | None = None
     """What is evaluated is the equal average of the weights along the end of training."""
+    augment: Augment | None = None
+    """Random changes of training images; ``train/loss`` is of images so changed."""
 
     def __post_init__(self) -> None:
         if (self.epochs is None) == (self.steps is None):
@@ -186,9 +188,9 @@ def fusion_key(config: RunConfig) -> str:
     """What runs must share to be stacked; equal keys may share a pack.
 
     Shared: data, model, optimizer apart from its float fields, batch size, loss, precision,
-    how gradients are taken and clipped, how weights are averaged, and the unit of evaluation.
-    Free from lane to lane: float hyperparameters, bounds of clipping, SAM's radius, the decay of
-    an average or when it is taken, schedule, seed, length of training, target.
+    how gradients are taken and clipped, how weights are averaged, augmentation, and the unit of
+    evaluation. Free from lane to lane: float hyperparameters, bounds of clipping, SAM's radius,
+    the decay of an average or when it is taken, schedule, seed, length of training, target.
     """
     optimizer = {
         key: value
@@ -205,6 +207,7 @@ def fusion_key(config: RunConfig) -> str:
         "length": [train.epochs, train.steps] if shares_length else None,
         "clip": [train.clip_norm is not None, train.clip_value is not None],
         "gradient": [train.accumulate, train.sam_rho is not None, train.label_smoothing],
+        "augment": to_plain(train.augment),
         "average": [train.ema is not None, train.swa is not None],
     }
     return json.dumps(shared, sort_keys=True)
