@@ -88,9 +88,17 @@ class Averaging:
 
 
 def of(
-    runs: Sequence[RunConfig], lengths: Sequence[int], steps_per_epoch: int, device: torch.device
+    runs: Sequence[RunConfig],
+    lengths: Sequence[int],
+    steps_per_epoch: int,
+    ends: Sequence[int],
+    device: torch.device,
 ) -> Averaging | None:
     """How these runs (of one fusion key) average their weights, if they do.
+
+    Args:
+        ends: ``configs.run.step_ends``; a moment within a step that takes several batches is
+            its end.
 
     Raises:
         ValueError: the optimizer evaluates an average of its own.
@@ -110,19 +118,20 @@ def of(
         unit = {"total_steps": total, "steps_per_epoch": steps_per_epoch}
         starts.append(steps_in(run.train.swa.start, **unit))
         periods.append(max(1, steps_in(run.train.swa.every, **unit)))
-    table, rows = _equal_weights(torch.tensor(starts), torch.tensor(periods), max(lengths))
+    table, rows = _equal_weights(torch.tensor(starts), torch.tensor(periods), ends)
     return Averaging(True, table.to(device), rows, tuple(starts))
 
 
 def _equal_weights(
-    starts: Tensor, periods: Tensor, longest: int
+    starts: Tensor, periods: Tensor, ends: Sequence[int]
 ) -> tuple[Tensor, Mapping[int, int]]:
     """w = 1/k where a lane averages for the k-th time; the initial weights count, if start is 0."""
-    since = torch.arange(1, longest + 1).unsqueeze(1) - starts  # (T, L)
-    due = (since >= 0) & (since % periods == 0)
-    weights = due / (since // periods + 1).clamp(min=1).to(torch.float64)
-    steps = due.any(1).nonzero().flatten()
-    return weights[steps], {step + 1: row for row, step in enumerate(steps.tolist())}
+    since = torch.tensor(ends).unsqueeze(1) - starts  # (1 + T, L)
+    passed = torch.where(since < 0, 0, since // periods + 1)
+    due = passed.diff(dim=0, prepend=torch.zeros_like(passed[:1])) > 0
+    weights = due / due.cumsum(0).clamp(min=1).to(torch.float64)
+    steps = due[1:].any(1).nonzero().flatten() + 1
+    return weights[steps], {ends[step]: row for row, step in enumerate(steps.tolist())}
 
 
 def _norms(module: nn.Module) -> dict[str, _BatchNorm]:

@@ -29,10 +29,10 @@ class Batches:
         self._seed_of_lane = torch.tensor(lane_of, device=arrays.train[0].device)
         self._epoch = -1
 
-    def at(self, step: int) -> tuple[Tensor, Tensor]:
-        """Inputs (L, B, …) and targets (L, B, …)."""
+    def at(self, step: int, count: int = 1) -> tuple[Tensor, Tensor]:
+        """Inputs (L, B, …) and targets (L, B, …) of ``count`` batches of one epoch, as one."""
         x, y = self._arrays.train
-        index = self._index(step)
+        index = self._index(step, count)
         if self._augment is not None:
             inputs = augment(_taken(x, index), self._augment, self._keys + derive(step))
             return self._of_lanes(inputs), self._of_lanes(_taken(y, index))
@@ -47,14 +47,14 @@ class Batches:
             return of_seeds.expand(self._lanes, *of_seeds.shape[1:])
         return of_seeds.index_select(0, self._seed_of_lane)
 
-    def _index(self, step: int) -> Tensor:
+    def _index(self, step: int, count: int) -> Tensor:
         """The examples of a step, (seeds, B)."""
         epoch, position = divmod(step, self._steps_per_epoch)
         if epoch != self._epoch:
             self._epoch = epoch
             orders = [permutation(seed, epoch, self._arrays.examples) for seed in self._seeds]
             self._order = torch.stack(orders).to(self._seed_of_lane.device)
-        return self._order[:, position * self._size : (position + 1) * self._size]
+        return self._order[:, position * self._size : (position + count) * self._size]
 
 
 def _taken(examples: Tensor, index: Tensor) -> Tensor:

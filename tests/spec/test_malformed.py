@@ -233,6 +233,19 @@ CASES: dict[str, tuple[str, *tuple[tuple[str, str, str], ...]]] = {
         study(train="{epochs: 3, augment: true}"),
         ("3:29", "got true", "{crop: …"),
     ),
+    "growth in steps": (
+        study(train="{steps: 30, batch_growth: {factor: 2}}"),
+        ("3:8", "train: ", "batch_growth goes with epochs"),
+    ),
+    "growth by half": (
+        study(train="{epochs: 3, batch_growth: {factor: 1.5, milestones: [0.5, 2]}}"),
+        ("3:43", "got 1.5", "a whole number at least 2"),
+        ("3:66", "milestones.1: must", SHARE),
+    ),
+    "growth downwards": (
+        study(train="{epochs: 3, batch_size: 128, batch_growth: {largest: 100}}"),
+        ("3:8", "largest: 100", "below batch_size 128"),
+    ),
     "cyclic's gamma": (
         study("schedule: {name: cyclic, gamma: 0.9}\n"),
         ("4:11", "gamma below 1", "goes with mode exp_range"),

@@ -1,11 +1,11 @@
-"""What a study may ask of training beside an optimizer: averaged weights, augmented images."""
+"""What a study may ask of training beside an optimizer: averages, augmentation, growth."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import Annotated
 
-from trainables.configs.base import Bound, Config, Duration, Epochs
+from trainables.configs.base import Bound, Config, Count, Duration, Epochs
 
 Pixels = Annotated[int, Bound(ge=0)]
 
@@ -34,3 +34,19 @@ class Augment(Config):
     cutout: Pixels = 0
     """Side of a square of zeros around a random pixel, clipped at the border (DeVries & Taylor
     2017)."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class BatchGrowth(Config):
+    """Larger batches in place of a smaller learning rate (Smith, Kindermans, Ying & Le 2018):
+    multiplied by ``factor`` at each of the milestones.
+
+    A step takes whole batches of ``batch_size`` examples, as many as are left of its epoch where
+    those are fewer. Durations in steps count batches of ``batch_size``, so that all durations
+    are of examples seen, whatever the size.
+    """
+
+    milestones: tuple[Duration, ...] = (0.3, 0.6, 0.8)
+    factor: Annotated[int, Bound(ge=2)] = 2
+    largest: Count | None = None
+    """The most examples in one step."""
