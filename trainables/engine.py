@@ -11,15 +11,23 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from trainables import models, plateau, precision
+from trainables import averaging, models, plateau, precision
 from trainables.arrays import Arrays
+from trainables.batches import Batches
 from trainables.clipping import Bounds, clip
-from trainables.configs.run import SCORES, RunConfig, evaluation_interval, length, measured
+from trainables.configs.run import (
+    SCORES,
+    RunConfig,
+    evaluation_interval,
+    length,
+    measured,
+    step_ends,
+)
 from trainables.evaluation import derived, mean_metrics
 from trainables.forward import Network, training_losses
-from trainables.gradients import Batch, Gradients, batch_gradients, uphill
+from trainables.gradients import Batch, Gradients, batch_gradients, in_parts, uphill
 from trainables.hyper import hyperparameters, learning_rates, momenta
-from trainables.lanes import State, Tree, derive, norm, permutation, select, stack
+from trainables.lanes import State, Tree, derive, norm, select, stack
 from trainables.losses import LOSSES, training_loss
 from trainables.optimizers import OPTIMIZERS, Context
 from trainables.precision import LOW
@@ -28,7 +36,9 @@ from trainables.precision import LOW
 class Stack:
     """L lanes with their parameters, optimizer state and hyperparameters, all (L, …).
 
-    All lanes are at the same step. Nothing in a step reads from the device.
+    All lanes are at the same step. Nothing in a step reads from the device. ``step`` counts
+    batches of ``batch_size``, and so does whatever is measured in steps; ``updates`` counts
+    optimizer steps, which are fewer where batches grow.
     """
 
     def __init__(self, runs: Sequence[RunConfig], arrays: Arrays, *, unfold: bool = False) -> None:
@@ -44,7 +54,8 @@ class Stack:
         """
         self.runs = list(runs)
         self.arrays = arrays
-        self.step = 0
+        self.updates = 0
+        self.ends: Sequence[int] = range(1)
         first = self.runs[0]
         if first.train.batch_size > arrays.examples:
             raise ValueError(
@@ -58,7 +69,7 @@ class Stack:
         self._read_runs()
         self._losses: list[Tensor] = []
         self._scores: list[Tensor] = []
-        self._epoch = -1
+        self._counts: list[int] = []
         self._initialize(unfold)
 
     @property
@@ -74,9 +85,13 @@ class Stack:
         """
         device = self.arrays.train[0].device
         self.lengths = [length(run.train, self.steps_per_epoch) for run in self.runs]
-        self._seeds = sorted({run.seed for run in self.runs})
-        lane_of = [self._seeds.index(run.seed) for run in self.runs]
-        self._seed_of_lane = torch.tensor(lane_of, device=device)
+        self.ends = step_ends(
+            self.runs[0].train, self.steps_per_epoch, max(*self.lengths, self.step)
+        )
+        self._batches = Batches(self.runs, self.arrays)
+        self._averaging = averaging.of(
+            self.runs, self.lengths, self.steps_per_epoch, self.ends, device
+        )
         self._keys = torch.tensor([derive(r.seed, "dropout") for r in self.runs], device=device)
         rates = learning_rates(self.runs, self.steps_per_epoch)
         for lane, (run, follows) in enumerate(zip(self.runs, self._plateaus, strict=True)):
@@ -112,6 +127,9 @@ class Stack:
         self.state: State = self._optimizer.init(self.params, self.runs[0].optimizer)
         self._scale = precision.first_scale(chosen, self.lanes, device)
         self._grad_norm = torch.zeros(self.lanes, device=device)
+        self._average: Tree = {}
+        if self._averaging is not None:
+            self._average = self._averaging.begin(self.params, self.buffers)
 
     def next_stop(self) -> int:
         """The next step at which a lane is due: an evaluation, or the end of its training."""
@@ -119,17 +137,32 @@ class Stack:
 
     def due(self) -> list[int]:
         """Lanes whose evaluation is due at the current step."""
-        grid = self.step % self.interval == 0
-        return [lane for lane in range(self.lanes) if grid or self.step == self.lengths[lane]]
+        grid = self._on_grid()
+        return [lane for lane in range(self.lanes) if grid or self.step >= self.lengths[lane]]
+
+    def _on_grid(self) -> bool:
+        """Whether the last step has reached an evaluation of all lanes."""
+        return self.step // self.interval > self._before // self.interval
+
+    @property
+    def step(self) -> int:
+        return self.ends[self.updates]
+
+    @property
+    def _before(self) -> int:
+        """``step`` before the last one."""
+        return self.ends[self.updates - 1] if self.updates else -1
 
     def advance(self, until: int) -> None:
-        """Trains all lanes up to step ``until``."""
+        """Trains all lanes up to step ``until``, or past it where one takes several batches."""
         with torch.no_grad(), precision.products(self.runs[0].train.precision):
             while self.step < until:
-                self._train_step(last=self.step + 1 == until)
+                end = self.ends[self.updates + 1]
+                self._train_step(end, last=end >= until)
 
-    def _train_step(self, *, last: bool) -> None:
-        batch = self._batch()
+    def _train_step(self, end: int, *, last: bool) -> None:
+        count = end - self.step
+        batch = self._batch(count=count)
         run = self.runs[0]
         found = self._gradients(self.params, batch)
         gradients = found.tree
@@ -137,7 +170,7 @@ class Stack:
             gradients = self._gradients(uphill(self.params, gradients, self._sam), batch).tree
         hyper = self._hyper | {name: rows[self.step] for name, rows in self._cycled.items()}
         hyper["lr"] = self._rates[self.step]
-        share = run.train.batch_size / self.arrays.examples
+        share = count * run.train.batch_size / self.arrays.examples
         context = Context(run.optimizer, found.losses, share, lambda at: self._loss_at(at, batch))
         clipped = clip(gradients, self._clipping)
         params, state = self._optimizer.update(clipped, self.state, self.params, hyper, context)
@@ -146,13 +179,18 @@ class Stack:
             params = precision.kept_where(good, params, self.params)
             state = precision.kept_states(good, state, self.state)
             self._scale = precision.next_scale(self._scale, good)
+        average = self._average
+        if self._averaging is not None:
+            average = self._averaging.next(average, params, found.buffers, end)
         if last:
             self._grad_norm = norm(gradients)
         # Assigned together, at the end: a step that raises leaves the stack whole.
         self.params, self.state, self.buffers = params, state, found.buffers
+        self._average = average
         self._losses.append(found.losses)
         self._scores.append(found.scores)
-        self.step += 1
+        self._counts.append(count)
+        self.updates += 1
 
     def _gradients(self, params: Tree, batch: Batch) -> Gradients:
         """What one batch of every lane says at ``params``."""
@@ -165,28 +203,26 @@ class Stack:
         x, targets, keys, _ = batch
         return training_losses(self.network, params, self.buffers, x, targets, self._loss, keys)
 
-    def _batch(self) -> Batch:
-        """The batch of every lane. Loaded once for each seed."""
-        epoch, position = divmod(self.step, self.steps_per_epoch)
-        x, y = self.arrays.train
-        if epoch != self._epoch:
-            self._epoch = epoch
-            orders = [permutation(seed, epoch, len(x)) for seed in self._seeds]
-            self._order = torch.stack(orders).to(x.device)
-        size = self.runs[0].train.batch_size
-        index = self._order[:, position * size : (position + 1) * size]  # (seeds, B)
-        if len(self._seeds) == 1:
-            chosen = index[0]
-            inputs, labels = x.index_select(0, chosen), y.index_select(0, chosen)
-            return self._keyed(
-                inputs.expand(self.lanes, *inputs.shape), labels.expand(self.lanes, *labels.shape)
-            )
-        index = index.index_select(0, self._seed_of_lane).flatten()  # (L · B)
-        inputs = x.index_select(0, index).view(self.lanes, size, *x.shape[1:])
-        return self._keyed(inputs, y.index_select(0, index).view(self.lanes, size, *y.shape[1:]))
+    def _batch(self, step: int | None = None, count: int = 1) -> Batch:
+        """The batch of every lane at this step, or another; ``count`` of them as one."""
+        step = self.step if step is None else step
+        x, targets = self._batches.at(step, count)
+        return Batch(x, targets, self._keys + derive(step), self._scale.get("scale"))
 
-    def _keyed(self, x: Tensor, targets: Tensor) -> Batch:
-        return Batch(x, targets, self._keys + derive(self.step), self._scale.get("scale"))
+    def _evaluated(self) -> tuple[Tree, Tree]:
+        """The parameters and buffers that are measured."""
+        if self._averaging is None:
+            return self._optimizer.evaluated(self.params, self.state), self.buffers
+        first = max(0, self.step - 1) // self.steps_per_epoch * self.steps_per_epoch
+        parts = self.runs[0].train.accumulate
+        batches = (
+            part
+            for step in range(first, first + self.steps_per_epoch)
+            for part in in_parts(self._batch(step), parts)
+        )
+        return self._averaging.evaluated(
+            self.network, self._average, self.params, self.buffers, self.step, batches
+        )
 
     def evaluate(self) -> tuple[dict[str, npt.NDArray[np.float64]], npt.NDArray[np.float64]]:
         """Metrics of every lane now, and batch losses since the last evaluation.
@@ -195,14 +231,14 @@ class Stack:
             metric → (L,); and the losses (steps, L) of the interval. One read from the device.
         """
         with torch.no_grad(), precision.products(self.runs[0].train.precision):
-            params = self._optimizer.evaluated(self.params, self.state)
+            params, buffers = self._evaluated()
             loss = LOSSES[self.runs[0].train.loss]
             splits = (self.arrays.valid, self.arrays.test)
             found = [
                 *itertools.chain(
-                    *(mean_metrics(self.network, params, self.buffers, x, loss) for x in splits)
+                    *(mean_metrics(self.network, params, buffers, x, loss) for x in splits)
                 ),
-                self._rates[self.step - 1],
+                self._rates[self._before],
                 self._grad_norm,
             ]
             tensors = torch.stack(
@@ -215,18 +251,19 @@ class Stack:
         metrics = dict(zip(names, values, strict=False))
         losses, scores = np.split(values[len(names) :], 2)
         with np.errstate(invalid="ignore", over="ignore", divide="ignore"):
-            metrics["train/loss"] = losses.mean(0)
-            metrics[f"train/{score}"] = scores.mean(0)
+            weights = np.array(self._counts)[:, None] / max(1, sum(self._counts))
+            metrics["train/loss"] = (weights * losses).sum(0)
+            metrics[f"train/{score}"] = (weights * scores).sum(0)
             for part, variance in (self.arrays.variances or {}).items():
                 metrics[f"{part}/{score}"] = 1 - np.divide(metrics[f"{part}/{score}"], variance)
             metrics |= derived(metrics, measured(self.runs[0].data, self.runs[0].train))
-        if self.step % self.interval == 0:
-            self._losses, self._scores = [], []
+        if self._on_grid():
+            self._losses, self._scores, self._counts = [], [], []
         return metrics, losses
 
     def adapt(self, metrics: Mapping[str, npt.NDArray[np.float64]]) -> None:
         """Shows an evaluation's metrics to the schedules that follow them."""
-        if self.step % self.interval:
+        if not self._on_grid():
             return  # an evaluation for the sake of a lane that ended
         for lane, follows in enumerate(self._plateaus):
             if follows is None:
@@ -237,7 +274,7 @@ class Stack:
 
     def keep(self, lanes: Sequence[int]) -> Stack:
         """A stack of only these lanes, each at its step: compaction, and splitting."""
-        index = torch.tensor(lanes, device=self._seed_of_lane.device)
+        index = torch.tensor(lanes, device=self._keys.device)
         kept = object.__new__(Stack)
         kept.__dict__ |= self.__dict__
         kept.runs = [self.runs[lane] for lane in lanes]
@@ -245,9 +282,10 @@ class Stack:
         kept.state = {name: select(tree, index) for name, tree in self.state.items()}
         kept._losses = [loss.index_select(0, index) for loss in self._losses]
         kept._scores = [scores.index_select(0, index) for scores in self._scores]
+        kept._counts = list(self._counts)
         kept._scale = select(self._scale, index)
         kept._grad_norm = self._grad_norm.index_select(0, index)
-        kept._epoch = -1
+        kept._average = select(self._average, index)
         kept._plateaus = [self._plateaus[lane] for lane in lanes]
         kept._read_runs(set(self._hyper))
         return kept
@@ -255,7 +293,7 @@ class Stack:
     def state_dict(self) -> dict[str, Any]:
         """Everything that training has changed: tensors and plain data only."""
         return {
-            "step": self.step,
+            "updates": self.updates,
             "unfold": self.network.unfold,
             "params": self.params,
             "buffers": self.buffers,
@@ -263,15 +301,17 @@ class Stack:
             "hyper": sorted(self._hyper),
             "losses": list(self._losses),
             "scores": list(self._scores),
+            "counts": list(self._counts),
             "grad_norm": self._grad_norm,
             "scale": self._scale,
+            "average": self._average,
             "plateaus": [follows and follows.state_dict() for follows in self._plateaus],
         }
 
     def load_state_dict(self, saved: Mapping[str, Any]) -> None:
         """Puts back what ``state_dict`` gave: training goes on bit for bit."""
-        device = self._seed_of_lane.device
-        self.step = saved["step"]
+        device = self._keys.device
+        self.updates = saved["updates"]
         self.params = {name: t.to(device) for name, t in saved["params"].items()}
         self.buffers = {name: t.to(device) for name, t in saved["buffers"].items()}
         self.state = {
@@ -284,5 +324,7 @@ class Stack:
         self._read_runs(set(saved["hyper"]))
         self._losses = [t.to(device) for t in saved["losses"]]
         self._scores = [t.to(device) for t in saved["scores"]]
+        self._counts = list(saved["counts"])
         self._grad_norm = saved["grad_norm"].to(device)
         self._scale = {name: t.to(device) for name, t in saved["scale"].items()}
+        self._average = {name: t.to(device) for name, t in saved["average"].items()}

@@ -85,7 +85,7 @@ def training_losses(
     """Each lane's mean loss (L,) of a training batch: a forward pass that leaves no trace."""
     if network.links is not None:
         return loss(chain.outputs(network.links, params, x), targets).losses.mean(1)
-    predicted, _ = _training_pass(network, params, buffers, x, keys)
+    predicted, _ = training_pass(network, params, buffers, x, keys)
     return loss(predicted.to(_dtype(params)), targets).losses.mean(1)
 
 
@@ -115,7 +115,7 @@ def loss_and_gradients(
         return value, gradients, buffers
     leaves = {name: param.detach().requires_grad_() for name, param in params.items()}
     with torch.enable_grad():
-        predicted, new_buffers = _training_pass(network, leaves, buffers, x, keys)
+        predicted, new_buffers = training_pass(network, leaves, buffers, x, keys)
     value = loss(predicted.detach().to(_dtype(params)), targets)
     start = value.gradient if scale is None else value.gradient * per_lane(scale, value.gradient)
     found = torch.autograd.grad(
@@ -133,9 +133,10 @@ def _dtype(params: Tree) -> torch.dtype:
     return next(iter(params.values())).dtype
 
 
-def _training_pass(
+def training_pass(
     network: Network, params: Tree, buffers: Tree, x: Tensor, keys: Tensor
 ) -> tuple[Tensor, Tree]:
+    """Outputs (L, B, …) in training mode for inputs x (L, B, …), and the buffers after it."""
     network.module.train()
 
     def one(params: Tree, buffers: Tree, x: Tensor, key: Tensor) -> tuple[Tensor, Tree]:

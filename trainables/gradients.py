@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import NamedTuple
 
 import torch
@@ -47,20 +48,25 @@ def batch_gradients(
     """
     if parts == 1:
         return _part(network, params, buffers, batch, loss)
-    size = batch.x.shape[1] // parts
     total: Gradients | None = None
-    for index in range(parts):
-        part = batch._replace(
-            x=batch.x.narrow(1, index * size, size),
-            targets=batch.targets.narrow(1, index * size, size),
-            keys=batch.keys + index,
-        )
+    for part in in_parts(batch, parts):
         found = _part(network, params, buffers, part, loss)
         buffers = found.buffers
         total = found if total is None else _sum(total, found)
     assert total is not None
     tree = {name: g / parts for name, g in total.tree.items()}
     return Gradients(total.losses / parts, total.scores / parts, tree, buffers)
+
+
+def in_parts(batch: Batch, parts: int) -> Iterator[Batch]:
+    """The batch in ``parts`` of equal size, each with dropout of its own."""
+    size = batch.x.shape[1] // parts
+    for index in range(parts):
+        yield batch._replace(
+            x=batch.x.narrow(1, index * size, size),
+            targets=batch.targets.narrow(1, index * size, size),
+            keys=batch.keys + index,
+        )
 
 
 def _part(network: Network, params: Tree, buffers: Tree, batch: Batch, loss: Loss) -> Gradients:

@@ -64,8 +64,9 @@ def uniform(key: Tensor, call: int, shape: Sequence[int]) -> Tensor:
     """Numbers in [0, 1) that are a pure function of (key, call, position), on any device.
 
     A counter-based generator, so that a lane's dropout masks need no generator state and do
-    not depend on its neighbours. ``key`` is a 0-dim int64 (per lane and step), which ``vmap``
-    may batch. The mixer is a 32-bit integer hash (xorshift-multiply, twice per word).
+    not depend on its neighbours. ``key`` is int64 (per lane and step): 0-dim, which ``vmap`` may
+    batch, or of a shape that broadcasts with ``shape``, as the result then does. The mixer is a
+    32-bit integer hash (xorshift-multiply, twice per word).
     """
     size = torch.Size(shape).numel()
     position = torch.arange(size, device=key.device).view(tuple(shape))

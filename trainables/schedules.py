@@ -17,7 +17,7 @@ from torch.optim import Optimizer
 
 from trainables.configs import schedules as configs
 from trainables.configs.base import Duration, steps_in
-from trainables.configs.fit import Misfit, misfits
+from trainables.configs.fit import unfit
 from trainables.torch_schedulers import FACTORIES, Factory, Steps, one_cycle, warmup
 from trainables.user_code import UserCodeError
 
@@ -70,15 +70,6 @@ def course(schedule: configs.Schedule, lr: float, total_steps: int, steps_per_ep
     first = _run(warmup(schedule, lr, rise), lr, rise).rates
     momenta = None if main.momenta is None else _held([None, main.momenta], [rise, rest])
     return Course(torch.cat([first, main.rates]), momenta)
-
-
-def unfit(schedule: configs.Schedule, total_steps: int, steps_per_epoch: int) -> list[Misfit]:
-    """The schedule's durations that a training of ``total_steps`` steps has no room for."""
-
-    def measure(duration: Duration, whole: float) -> float:
-        return steps_in(duration, total_steps=int(whole), steps_per_epoch=steps_per_epoch)
-
-    return list(misfits(schedule, total_steps, measure, "steps"))
 
 
 class Probe(Optimizer):

@@ -212,7 +212,7 @@ class PackSession:
         losses: npt.NDArray[np.float64],
     ) -> None:
         config = self._runs[progress.run_id]
-        progress.steps = stack.step
+        progress.steps = stack.updates
         progress.epochs = stack.step / stack.steps_per_epoch
         progress.examples = stack.step * config.train.batch_size
         progress.final = values

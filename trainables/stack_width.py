@@ -12,7 +12,7 @@ from typing import Literal, NamedTuple, TypeVar
 import torch
 
 from trainables.arrays import Arrays
-from trainables.configs.run import RunConfig, length
+from trainables.configs.run import RunConfig, length, step_ends
 from trainables.convolution import has_convolutions
 from trainables.engine import Stack
 
@@ -70,10 +70,15 @@ def choose_way(
     if strategy != "auto":
         width = 1 if strategy == "sequential" else lanes
         return Choice(lanes, width, False, strategy, "as asked")
-    steps = [length(run.train, arrays.examples // run.train.batch_size) for run in runs]
+    per_epoch = arrays.examples // runs[0].train.batch_size
+    steps = [_steps(run, per_epoch) for run in runs]
     if lanes == 1 or min(steps) < _STEPS:
         return Choice(lanes, lanes, False, "fused", "too little to measure")
     return _measured(runs, arrays, sum(steps))
+
+
+def _steps(run: RunConfig, per_epoch: int) -> int:
+    return len(step_ends(run.train, per_epoch, length(run.train, per_epoch))) - 1
 
 
 def _measured(runs: Sequence[RunConfig], arrays: Arrays, lane_steps: int) -> Choice:
@@ -160,11 +165,11 @@ def _seconds_per_lane_step(
 ) -> float:
     """The fastest of a few rounds of steps, per step and lane."""
     stack = Stack(runs[:width], arrays, unfold=unfold)
-    stack.advance(_WARMUP_STEPS)
+    stack.advance(stack.ends[_WARMUP_STEPS])
     best = math.inf
     for _ in range(_ROUNDS):
         started = time.perf_counter()
-        stack.advance(stack.step + _TIMED_STEPS)
+        stack.advance(stack.ends[stack.updates + _TIMED_STEPS])
         if arrays.train[0].is_cuda:
             torch.cuda.synchronize()
         best = min(best, time.perf_counter() - started)

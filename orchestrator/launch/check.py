@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 
 from orchestrator.spec.checks import wrong_for_sequences, wrong_inputs
+from trainables.configs.base import steps_in
 from trainables.configs.data import Data
+from trainables.configs.fit import unfit
 from trainables.configs.models import ImageModel, UserModel, Vit
 from trainables.configs.run import RunConfig, data_key, length
 from trainables.configs.schedules import has_user_code
 from trainables.data import DataError, DataSet, load
-from trainables.schedules import table, unfit
 from trainables.user_code import UserCodeError, resolve
 
 
@@ -50,6 +51,7 @@ def _problems(config: RunConfig, data: DataSet) -> Iterable[str]:
     if (why := wrong_inputs(config.model, config.data.name, tokens=data.tokens)) is not None:
         yield f"model.name: {why}"
     yield from _images_for_model(config, data)
+    yield from _images_for_augment(config, data)
     batch, examples = config.train.batch_size, len(data.train_x)
     if batch > examples:
         yield f"train.batch_size: {batch} exceeds {config.data.name}'s {examples} training examples"
@@ -57,6 +59,13 @@ def _problems(config: RunConfig, data: DataSet) -> Iterable[str]:
     per_epoch = examples // batch
     total = length(config.train, per_epoch)
     yield from _schedule_within(config, total, per_epoch)
+    if (swa := config.train.swa) is not None:
+        start = steps_in(swa.start, total_steps=total, steps_per_epoch=per_epoch)
+        if start >= total:
+            yield (
+                f"train.swa.start: after {start} steps nothing of a training of {total} steps"
+                " is left to average"
+            )
     if isinstance(config.model, UserModel):
         try:
             resolve(config.model.name)
@@ -73,6 +82,8 @@ def _schedule_within(config: RunConfig, total: int, per_epoch: int) -> Iterable[
     for misfit in wrong:
         yield f"{'.'.join(map(str, ('schedule', *misfit.path)))}: {misfit.message}"
     if not wrong and has_user_code(config.schedule):
+        from trainables.schedules import table  # PyTorch takes a second to import
+
         try:
             table(config.schedule, config.optimizer.lr, total, per_epoch)
         except UserCodeError as error:
@@ -89,6 +100,20 @@ def _targets_for_loss(config: RunConfig, data: DataSet) -> Iterable[str]:
         yield f"train.loss: quadratic needs real targets, and {name} has classes; use cross_entropy"
     elif loss == "logistic" and data.outputs != 2:
         yield f"train.loss: logistic needs 2 classes, and {name} has {data.outputs}"
+
+
+def _images_for_augment(config: RunConfig, data: DataSet) -> Iterable[str]:
+    asked, shape = config.train.augment, data.input_shape
+    if asked is None:
+        return
+    found = f"examples of {config.data.name} have the shape {shape}"
+    if len(shape) != 3:
+        yield f"train.augment: takes images (channels, height, width); {found}"
+        return
+    if asked.crop >= min(shape[1:]):
+        yield f"train.augment.crop: {asked.crop} must be below the sides of images; {found}"
+    if asked.cutout > min(shape[1:]):
+        yield f"train.augment.cutout: {asked.cutout} must be within the sides of images; {found}"
 
 
 def _images_for_model(config: RunConfig, data: DataSet) -> Iterable[str]:

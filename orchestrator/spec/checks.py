@@ -11,7 +11,7 @@ from trainables.configs.base import ENDLESS, Duration, Epochs, Steps
 from trainables.configs.data import Characters, Split
 from trainables.configs.fit import misfits
 from trainables.configs.models import Gpt
-from trainables.configs.optimizers import momentum_field
+from trainables.configs.optimizers import ScheduleFreeAdamW, ScheduleFreeSgd, momentum_field
 from trainables.configs.schedules import cycling
 
 
@@ -108,6 +108,14 @@ def unmeasured(metric: str, data: Any, train: Train) -> str | None:
     return None
 
 
+def _one_average(optimizer: Any, train: Train) -> Finding | None:
+    key = next((k for k in ("ema", "swa") if getattr(train, k) is not None), None)
+    if key is None or not isinstance(optimizer, ScheduleFreeSgd | ScheduleFreeAdamW):
+        return None
+    message = f"must be left out, as {optimizer.name} evaluates an average of its own"
+    return Finding(path=("train", key), message=message, related=("optimizer", "name"))
+
+
 CHECKS: tuple[tuple[str, str, Callable[[Any, Any], Finding | None]], ...] = (
     ("schedule", "train", _schedule_within_training),
     ("schedule", "optimizer", _momentum_to_cycle),
@@ -115,5 +123,6 @@ CHECKS: tuple[tuple[str, str, Callable[[Any, Any], Finding | None]], ...] = (
     ("data", "train", _target_is_measured),
     ("data", "train", _loss_of_sequences),
     ("model", "data", _inputs_of_model),
+    ("optimizer", "train", _one_average),
 )
 """Two sections and what looks at both."""

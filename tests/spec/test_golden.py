@@ -55,6 +55,7 @@ from trainables.configs.optimizers import (
     Sls,
     Sps,
 )
+from trainables.configs.regularization import Augment, BatchGrowth, Swa
 from trainables.configs.schedules import (
     SCHEDULES,
     Chain,
@@ -368,8 +369,15 @@ DEFAULTS: list[tuple[Config, dict[str, Any]]] = [
             "sam_rho": None,
             "clip_norm": None,
             "clip_value": None,
+            "ema": None,
+            "swa": None,
+            "batch_growth": None,
+            "augment": None,
         },
     ),
+    (Swa(), {"start": 0.75, "every": {"epochs": 1.0}}),
+    (BatchGrowth(), {"milestones": [0.3, 0.6, 0.8], "factor": 2, "largest": None}),
+    (Augment(), {"crop": 0, "flip": False, "cutout": 0}),
     (Objective(), {"metric": "valid/loss", "mode": "min"}),
     (Execution(), {"strategy": "auto", "lanes": None, "checkpoint_every": None}),
     (Resources(), {"cpus": 1.0, "gpus": None, "max_concurrent": None}),

@@ -40,6 +40,9 @@ def test_the_sweeps_are_valid(path: Path, validator: jsonschema.Draft202012Valid
     [
         "",
         "seeds: [1, 2]\n",
+        "sweep: {train.augment: [null, {crop: 4, flip: true, cutout: 8}]}\n",
+        "sweep: {train.swa: [{start: 0.5, every: {steps: 3}}], train.ema: [null, 0.9]}\n",
+        "sweep: {train.batch_growth: [{factor: 2, milestones: [{epochs: 1}], largest: 512}]}\n",
         "model: {name: 'a.b:c', args: {x: 1}}\n",
         "schedule: {name: step, every: {steps: 3}, warmup: {epochs: 0.5}}\n",
         "schedule: {name: sequence, schedules: [{name: rex}, {name: chain, schedules: "

@@ -197,6 +197,55 @@ CASES: dict[str, tuple[str, *tuple[tuple[str, str, str], ...]]] = {
         study(train="{epochs: 3, loss: quadratic, label_smoothing: 0.1}"),
         ("3:8", "label_smoothing goes with cross_entropy", "not with quadratic"),
     ),
+    "two averages": (
+        study(train="{epochs: 3, ema: 0.9, swa: {start: 0.5}}"),
+        ("3:8", "train: ", "at most one of ema and swa"),
+    ),
+    "decay of an average": (
+        study(train="{epochs: 3, ema: 1}"),
+        ("3:25", "got 1", "at least 0 and below 1"),
+    ),
+    "start of an average": (
+        study(train="{epochs: 3, swa: {start: 2}}"),
+        ("3:33", "got 2", SHARE),
+    ),
+    "average of an average": (
+        study(optimizer="{name: schedule_free_sgd, lr: 1}", train="{epochs: 3, ema: 0.9}"),
+        ("3:25", "train.ema: must be left out", "schedule_free_sgd evaluates an average of its"),
+    ),
+    "average of one of two": (
+        study(
+            "sweep: {optimizer: [{name: sgd, lr: 1}, {name: schedule_free_adamw}]}\n",
+            train="{epochs: 3, swa: {start: 0.5}}",
+        ),
+        ("3:25", "schedule_free_adamw})", "must be left out"),
+    ),
+    "shift of images": (
+        study(train="{epochs: 3, augment: {crop: -1, flip: 1}}"),
+        ("3:36", "got -1", "a whole number at least 0"),
+        ("3:46", "got 1", "true or false"),
+    ),
+    "augment by another name": (
+        study(train="{epochs: 3, augment: {mirror: true}}"),
+        ("3:30", "train.augment.mirror: unknown key", "takes crop, flip and cutout"),
+    ),
+    "no augmentation": (
+        study(train="{epochs: 3, augment: true}"),
+        ("3:29", "got true", "{crop: …"),
+    ),
+    "growth in steps": (
+        study(train="{steps: 30, batch_growth: {factor: 2}}"),
+        ("3:8", "train: ", "batch_growth goes with epochs"),
+    ),
+    "growth by half": (
+        study(train="{epochs: 3, batch_growth: {factor: 1.5, milestones: [0.5, 2]}}"),
+        ("3:43", "got 1.5", "a whole number at least 2"),
+        ("3:66", "milestones.1: must", SHARE),
+    ),
+    "growth downwards": (
+        study(train="{epochs: 3, batch_size: 128, batch_growth: {largest: 100}}"),
+        ("3:8", "largest: 100", "below batch_size 128"),
+    ),
     "cyclic's gamma": (
         study("schedule: {name: cyclic, gamma: 0.9}\n"),
         ("4:11", "gamma below 1", "goes with mode exp_range"),

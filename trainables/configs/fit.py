@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from trainables.configs import schedules as s
-from trainables.configs.base import Duration
+from trainables.configs.base import Duration, steps_in
 
 Measure = Callable[[Duration, float], float | None]
 """(duration, the whole that shares are of) → its length in the caller's unit, None: unknown."""
@@ -49,6 +49,15 @@ def misfits(schedule: s.Schedule, total: float, measure: Measure, unit: str) -> 
     offset is a scale and may be longer. Durations that ``measure`` does not know are passed.
     """
     yield from _misfits(schedule, _Room(total, measure, unit))
+
+
+def unfit(schedule: s.Schedule, total_steps: int, steps_per_epoch: int) -> list[Misfit]:
+    """The schedule's durations that a training of ``total_steps`` steps has no room for."""
+
+    def measure(duration: Duration, whole: float) -> float:
+        return steps_in(duration, total_steps=int(whole), steps_per_epoch=steps_per_epoch)
+
+    return list(misfits(schedule, total_steps, measure, "steps"))
 
 
 def _misfits(schedule: s.Schedule, room: _Room) -> Iterator[Misfit]:

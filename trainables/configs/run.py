@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import bisect
 import dataclasses
 import hashlib
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal, get_args
 
@@ -23,6 +25,7 @@ from trainables.configs.base import (
 from trainables.configs.data import Characters, Data
 from trainables.configs.models import Model
 from trainables.configs.optimizers import Optimizer
+from trainables.configs.regularization import Augment, BatchGrowth, Swa
 from trainables.configs.schedules import Constant, Schedule
 
 Metric = Literal[
@@ -89,18 +92,39 @@ class Train(Config):
     """The longest a gradient may be, over all parameters; longer ones are scaled down."""
     clip_value: Positive | None = None
     """The largest an entry of a gradient may be, in magnitude."""
+    ema: Fraction | None = None
+    """What is evaluated is the exponential moving average of the weights with this decay."""
+    swa: Swa | None = None
+    """What is evaluated is the equal average of the weights along the end of training."""
+    batch_growth: BatchGrowth | None = None
+    """Makes steps of several batches as training goes on; ``batch_size`` is the first size."""
+    augment: Augment | None = None
+    """Random changes of training images; ``train/loss`` is of images so changed."""
 
     def __post_init__(self) -> None:
         if (self.epochs is None) == (self.steps is None):
             raise ValueError("write exactly one of epochs and steps")
         if self.clip_norm is not None and self.clip_value is not None:
             raise ValueError("write at most one of clip_norm and clip_value")
+        if self.ema is not None and self.swa is not None:
+            raise ValueError("write at most one of ema and swa")
         if self.label_smoothing and self.loss != "cross_entropy":
             raise ValueError(f"label_smoothing goes with cross_entropy, not with {self.loss}")
+        if self.batch_growth is not None:
+            _check_growth(self, self.batch_growth)
         if self.batch_size % self.accumulate:
             raise ValueError(
                 f"accumulate: {self.accumulate} does not divide batch_size {self.batch_size}"
             )
+
+
+def _check_growth(train: Train, growth: BatchGrowth) -> None:
+    if train.steps is not None:
+        raise ValueError("batch_growth goes with epochs, not with steps")
+    if growth.largest is not None and growth.largest < train.batch_size:
+        raise ValueError(
+            f"largest: {growth.largest} of batch_growth is below batch_size {train.batch_size}"
+        )
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -146,7 +170,7 @@ def _default(field: dataclasses.Field[Any]) -> Any:
 
 
 def length(train: Train, steps_per_epoch: int) -> int:
-    """Optimizer steps in the whole of training (at least 1)."""
+    """Batches of ``batch_size`` in the whole of training (at least 1): steps, unless it grows."""
     if train.steps is not None:
         return train.steps
     assert train.epochs is not None
@@ -154,10 +178,32 @@ def length(train: Train, steps_per_epoch: int) -> int:
 
 
 def evaluation_interval(train: Train, steps_per_epoch: int) -> int:
-    """Optimizer steps between two evaluations (at least 1)."""
+    """Batches of ``batch_size`` between two evaluations (at least 1)."""
     total = length(train, steps_per_epoch)
     every = steps_in(train.evaluate_every, total_steps=total, steps_per_epoch=steps_per_epoch)
     return max(1, every)
+
+
+def step_ends(train: Train, steps_per_epoch: int, batches: int) -> Sequence[int]:
+    """Batches of ``batch_size`` seen after each optimizer step, until ``batches`` or more are.
+
+    0, 1, 2, … unless ``batch_growth`` has a step take several; 0 comes first.
+    """
+    growth = train.batch_growth
+    if growth is None:
+        return range(batches + 1)
+    total = length(train, steps_per_epoch)
+    most = steps_per_epoch if growth.largest is None else growth.largest // train.batch_size
+    milestones = sorted(
+        steps_in(milestone, total_steps=total, steps_per_epoch=steps_per_epoch)
+        for milestone in growth.milestones
+    )
+    ends = [0]
+    while ends[-1] < batches:
+        passed = bisect.bisect_right(milestones, ends[-1])
+        left = steps_per_epoch - ends[-1] % steps_per_epoch
+        ends.append(ends[-1] + min(growth.factor**passed, most, left))
+    return ends
 
 
 def measured(data: Data, train: Train) -> tuple[str, ...]:
@@ -180,10 +226,10 @@ def data_key(config: RunConfig) -> str:
 def fusion_key(config: RunConfig) -> str:
     """What runs must share to be stacked; equal keys may share a pack.
 
-    Shared: data, model, optimizer apart from its float fields, batch size, loss, precision,
-    how gradients are taken and clipped, and the unit of evaluation. Free from lane to lane:
-    float hyperparameters, bounds of clipping, SAM's radius, schedule, seed, length of training,
-    target.
+    Shared: data, model, optimizer apart from its float fields, batch sizes, loss, precision,
+    how gradients are taken and clipped, how weights are averaged, augmentation, and the unit of
+    evaluation. Free from lane to lane: float hyperparameters, bounds of clipping, SAM's radius,
+    the decay of an average or when it is taken, schedule, seed, length of training, target.
     """
     optimizer = {
         key: value
@@ -191,7 +237,8 @@ def fusion_key(config: RunConfig) -> str:
         if not isinstance(value, float)
     }
     train = config.train
-    shares_length = isinstance(train.evaluate_every, float)
+    milestones = train.batch_growth.milestones if train.batch_growth else ()
+    shares_length = any(isinstance(part, float) for part in (train.evaluate_every, *milestones))
     shared = {
         "data": to_plain(config.data),
         "model": to_plain(config.model),
@@ -200,5 +247,8 @@ def fusion_key(config: RunConfig) -> str:
         "length": [train.epochs, train.steps] if shares_length else None,
         "clip": [train.clip_norm is not None, train.clip_value is not None],
         "gradient": [train.accumulate, train.sam_rho is not None, train.label_smoothing],
+        "growth": to_plain(train.batch_growth),
+        "augment": to_plain(train.augment),
+        "average": [train.ema is not None, train.swa is not None],
     }
     return json.dumps(shared, sort_keys=True)
