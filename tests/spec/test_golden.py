@@ -361,7 +361,9 @@ RUN_IDS: dict[str, RunConfig | FunctionRun] = {
         model=UserModel(name="a.b:c", args={"width": 3, "deep": [1, {"x": None}]})
     ),
     "7ea030f9d35bc1e2": FunctionRun(trainable="a.b:c"),
-    "43dce18c0dc33dce": FunctionRun(trainable="a.b:c", config={"lr": 0.1, "deep": {"x": [1, None]}}, seed=2),
+    "43dce18c0dc33dce": FunctionRun(
+        trainable="a.b:c", config={"lr": 0.1, "deep": {"x": [1, None]}}, seed=2
+    ),
 }
 
 

@@ -42,11 +42,9 @@ def curves_section(results: Results) -> Section:
 
 def _metrics(objective: str) -> list[str]:
     """The objective, and its companions: accuracy or R² for a loss, the loss for these."""
-    split, _, what = objective.partition("/")
-    return [
-        objective,
-        *(f"{split}/{m}" for m in (("accuracy", "r2") if what == "loss" else ("loss",))),
-    ]
+    split, slash, what = objective.rpartition("/")
+    companions = ("accuracy", "r2") if what == "loss" else ("loss",)
+    return [objective, *(f"{split}{slash}{m}" for m in companions)]
 
 
 def time_column(history: pd.DataFrame) -> str:
