@@ -31,7 +31,9 @@ def _flat(tree: Mapping[Any, Any], prefix: str) -> Iterator[tuple[str, float]]:
     for key, value in tree.items():
         if isinstance(value, Mapping):
             yield from _flat(value, f"{prefix}{key}/")
-        elif isinstance(value, Real) and type(value) is not bool:
+        elif isinstance(value, bool):
+            continue
+        elif isinstance(value, Real):
             yield f"{prefix}{key}", as_float(value)
 
 

@@ -65,9 +65,10 @@ def export(
 def _uniform(table: pd.DataFrame) -> pd.DataFrame:
     """Columns that hold several types (a user's own configuration may) as text: Parquet has one."""
     mixed = [
-        column
-        for column in table.select_dtypes("object")
-        if len({type(value) for value in table[column].dropna()}) > 1
+        str(column)
+        for column in table
+        if table[column].dtype == object
+        and len({type(value) for value in table[column].dropna()}) > 1
     ]
     texts = {column: table[column].map(_as_text, na_action="ignore") for column in mixed}
     return table.assign(**texts)
