@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from benchmarks.eager import Splits
-from orchestrator.spec import load_study
+from orchestrator.spec import Study, load_study
 from trainables.configs.run import RunConfig, run_id
 from trainables.data import load
 
@@ -33,10 +33,15 @@ def main(train: Contender) -> None:
     parser.add_argument("--subset", type=int, default=None)
     parser.add_argument("--folder", type=Path, required=True)
     given = parser.parse_args()
-    runs = spread(load_study(given.study, given.overrides).runs(), given.subset)
+    runs = spread(trained_runs(load_study(given.study, given.overrides)), given.subset)
     scores = train(runs, Splits.of(load(runs[0].data)), given.folder)
     found = {run_id(run): score for run, score in zip(runs, scores, strict=True)}
     (given.folder / "scores.json").write_text(json.dumps(found))
+
+
+def trained_runs(study: Study) -> list[RunConfig]:
+    """The study's runs, which are none of a user's own function."""
+    return [run for run in study.runs() if isinstance(run, RunConfig)]
 
 
 def spread(runs: Sequence[RunConfig], count: int | None) -> Sequence[RunConfig]:

@@ -17,6 +17,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
+from benchmarks.contender import trained_runs
 from benchmarks.contenders import CONTENDERS, STUDY, Contender, Scores, timed
 from orchestrator.spec import load_study
 
@@ -47,7 +48,7 @@ class Row:
 def main() -> None:
     given = _arguments()
     overrides = grid(given.runs, given.epochs)
-    runs = load_study(STUDY, overrides).runs()
+    runs = trained_runs(load_study(STUDY, overrides))
     epochs = runs[0].train.epochs or 0.0
     chosen = [c for c in CONTENDERS if not given.only or c.name in given.only]
     console = Console()

@@ -3,17 +3,25 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
 from orchestrator.launch import Finish, open_study, train
-from orchestrator.plan import Estimate, Pack, estimate, make_packs, unique_runs
+from orchestrator.plan import (
+    Estimate,
+    Pack,
+    by_kind,
+    estimate,
+    estimate_own,
+    make_packs,
+    unique_runs,
+)
 from orchestrator.spec import Study, Tracking, load_study
 from orchestrator.store import SETTLED, Store
 from orchestrator.tracking import Mirror, mirror_once, start_mirror
-from trainables.configs.run import fusion_key
+from trainables.configs.run import RunConfig, fusion_key
 
 _MIRROR_SECONDS = 180.0
 """How long the end of a study waits for W&B; what is missing then is `regatta sync`'s."""
@@ -52,23 +60,41 @@ def plan_study(study: Study | str | Path, results: str | Path = "results") -> Pl
     study = _loaded(study)
     runs = unique_runs(study.runs())
     folder = Path(results) / study.name
+    trained, own = by_kind(runs)
     statuses: dict[str, str] = {}
     measured: dict[str, float] = {}
+    took: list[float] = []
     if (folder / "store.sqlite").is_file():
         with Store.open(folder) as store:
             statuses = store.statuses()
-            for pack in store.packs():
-                known = next((r for r in pack["run_ids"] if r in runs), None)
-                for choice in pack["settings"].get("choices", []):
-                    if known is not None and choice["seconds_per_step"]:
-                        measured[fusion_key(runs[known])] = choice["seconds_per_step"]
+            measured = _seconds_per_step(store, trained)
+            took = [
+                outcome.wall_seconds
+                for outcome in store.outcomes()
+                if outcome.run_id in own and outcome.status == "completed"
+            ]
     done = {name for name, status in statuses.items() if status in SETTLED}
     left = {name: run for name, run in runs.items() if name not in done}
     slots = max(1, int((os.cpu_count() or 1) / study.resources.cpus))
     slots = min(slots, study.resources.max_concurrent or slots)
     packs = make_packs(left, slots=slots, most_lanes=study.execution.lanes) if left else []
-    expected = estimate(left, slots=slots, measured=measured)
+    expected = (
+        estimate(by_kind(left)[0], slots=slots, measured=measured)
+        if study.trainable is None
+        else estimate_own(len(left), slots=slots, measured=took)
+    )
     return Plan(study, len(runs), len(runs) - len(left), slots, packs, expected)
+
+
+def _seconds_per_step(store: Store, runs: Mapping[str, RunConfig]) -> dict[str, float]:
+    """Fusion key → seconds for one step of one lane, as measured."""
+    measured: dict[str, float] = {}
+    for pack in store.packs():
+        known = next((r for r in pack["run_ids"] if r in runs), None)
+        for choice in pack["settings"].get("choices", []):
+            if known is not None and choice["seconds_per_step"]:
+                measured[fusion_key(runs[known])] = choice["seconds_per_step"]
+    return measured
 
 
 def run_study(

@@ -133,7 +133,8 @@ def _show_plan(planned: Plan) -> None:
     table.add_row("runs", f"{planned.runs}{done}")
     lanes = ", ".join(str(len(pack.run_ids)) for pack in planned.packs[:8])
     more = ", …" if len(planned.packs) > 8 else ""
-    table.add_row("packs", f"{len(planned.packs)} on {planned.slots} slots, lanes: {lanes}{more}")
+    how = f", lanes: {lanes}{more}" if study.trainable is None else ", one run each"
+    table.add_row("packs", f"{len(planned.packs)} on {planned.slots} slots{how}")
     if expected.seconds is None or expected.slot_seconds is None:
         table.add_row("time", f"not known: {expected.basis}")
     else:

@@ -16,7 +16,7 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from orchestrator.spec.study import Objective
+from orchestrator.spec.study import OwnObjective
 from orchestrator.store import FINISHED, Outcome
 
 _STYLES = {
@@ -34,11 +34,12 @@ class Tally:
     """Counts what has been reported: runs by status, steps, the best value so far."""
 
     def __init__(
-        self, objective: Objective, work: Mapping[str, float], outcomes: Sequence[Outcome]
+        self, objective: OwnObjective, work: Mapping[str, float], outcomes: Sequence[Outcome]
     ) -> None:
         """
         Args:
-            work: run_id → its whole training in any one unit, for the time left.
+            work: run_id → its whole training in steps or so, for the time left; empty where
+                nothing is known of it: runs are counted then.
             outcomes: how the runs stand in the store.
         """
         self.objective = objective
@@ -87,6 +88,8 @@ class Tally:
     @property
     def share_done(self) -> float:
         """Share of the study's work that needs no more training, in [0, 1]."""
+        if not self._work:
+            return self._finished() / max(1, len(self._status))
         total = sum(self._work.values())
         done = sum(
             work if self._status.get(name) in FINISHED else min(work, self._steps.get(name, 0))

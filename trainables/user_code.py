@@ -24,6 +24,8 @@ def resolve(name: str) -> Callable[..., Any]:
             function = getattr(function, part)
     except (ImportError, AttributeError) as error:
         raise UserCodeError(f"{name}: {error}") from error
+    except Exception as error:  # the module's own code, as it is imported
+        raise UserCodeError(f"{name}: {type(error).__name__}: {error}") from error
     if not callable(function):
         raise UserCodeError(f"{name} is not callable")
     return function  # type: ignore[no-any-return]

@@ -14,6 +14,7 @@ from orchestrator.plan import unique_runs
 from orchestrator.spec.study import Study
 from orchestrator.store import Store
 from trainables.configs.base import to_plain
+from trainables.configs.function_run import as_columns
 
 
 @contextlib.contextmanager
@@ -34,7 +35,7 @@ def open_study(study: Study, results: Path, *, command: str) -> Iterator[Store]:
     with _lock(folder), Store.create(folder) as store:
         _describe(store, study, command)
         runs = unique_runs(study.runs())
-        store.plan_runs((name, run.seed, to_plain(run)) for name, run in runs.items())
+        store.plan_runs((name, run.seed, as_columns(run)) for name, run in runs.items())
         yield store
 
 
@@ -60,7 +61,9 @@ def _describe(store: Store, study: Study, command: str) -> None:
         spec=study.text,
         spec_path=str(study.path),
         overrides=study.overrides,
-        axes=to_plain(study.axes),
+        # Named as in the exported tables: there, what stands under config has no other name.
+        axes=to_plain({path.removeprefix("config."): v for path, v in study.axes.items()}),
+        trainable=study.trainable,
         seeds=study.seeds,
         objective=to_plain(study.objective),
         report=to_plain(study.report),

@@ -42,11 +42,14 @@ def prepare_environment() -> None:
 
 
 @contextlib.contextmanager
-def ray_cluster() -> Iterator[dict[str, float]]:
+def ray_cluster(*, import_from: str | None = None) -> Iterator[dict[str, float]]:
     """Connects to RAY_ADDRESS, or starts Ray on this machine; yields the cluster's resources.
 
     A local cluster keeps its files in a temporary folder, and is gone afterwards. While it
     starts, Ray Tune is imported: that takes about as long as Ray waits for its node.
+
+    Args:
+        import_from: a folder from where workers import modules, too: classes go to them by name.
     """
     address = os.environ.get("RAY_ADDRESS")
     folder = None if address else tempfile.mkdtemp(prefix="regatta-")
@@ -62,6 +65,8 @@ def ray_cluster() -> Iterator[dict[str, float]]:
         }
     )
     tune = threading.Thread(target=importlib.import_module, args=("ray.tune",), daemon=True)
+    if import_from is not None:
+        own["job_config"] = ray.job_config.JobConfig(_py_driver_sys_path=[import_from])
     try:
         tune.start()
         with _unwatched() if folder is not None else contextlib.nullcontext():

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 import sys
 from collections import Counter
 from collections.abc import Mapping
@@ -14,16 +13,14 @@ from orchestrator.launch.check import check, load_data
 from orchestrator.launch.facts import machine
 from orchestrator.launch.folder import now
 from orchestrator.launch.local_ray import prepare_environment, ray_cluster
-from orchestrator.plan import unique_runs
+from orchestrator.plan import by_kind, unique_runs
 from orchestrator.plan.packs import work
 from orchestrator.progress import Tally, display
 from orchestrator.spec.study import Study
 from orchestrator.store import SETTLED, Store
+from trainables.configs.function_run import FunctionRun
 from trainables.configs.run import RunConfig
 from trainables.data import DataSet
-
-_WORKER_DEATHS = 3
-"""How often a pack whose worker died is started again before its runs count as failed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,9 +41,13 @@ def train(study: Study, store: Store) -> Finish:
     """
     runs = unique_runs(study.runs())
     left = {name: runs[name] for name, s in store.statuses().items() if s not in SETTLED}
-    lengths = {name: work(run) for name, run in runs.items()}
+    lengths = {name: work(run) for name, run in by_kind(runs)[0].items()}
     tally = Tally(study.objective, lengths, store.outcomes())
-    interrupted = bool(left) and _train(study, store, runs, left, tally)
+    interrupted = bool(left) and (
+        _train(study, store, by_kind(runs)[0], by_kind(left)[0], tally)
+        if study.trainable is None
+        else _train_own(study, store, by_kind(left)[1], tally)
+    )
     store.set_meta(
         finished=None if interrupted else now(),
         wall_seconds=store.meta().get("wall_seconds", 0.0) + tally.seconds,
@@ -76,6 +77,24 @@ def _train(
     return False
 
 
+def _train_own(study: Study, store: Store, left: Mapping[str, FunctionRun], tally: Tally) -> bool:
+    """The same for a training of the user's own, which Ray's workers import, too."""
+    folder = str(study.path.resolve().parent)
+    sys.path.insert(0, folder)
+    # Before anything of the user's is imported: that imports Ray, as a rule.
+    prepare_environment()
+    # These import Ray, so they wait until its environment is prepared.
+    from orchestrator.launch.own_training import check_trainable, tune_own
+
+    check_trainable(study)
+    try:
+        with display(tally, study.name), ray_cluster(import_from=folder) as resources:
+            tune_own(study, store, left, resources, tally)
+    except KeyboardInterrupt:
+        return True
+    return False
+
+
 def _tune(
     study: Study,
     store: Store,
@@ -90,33 +109,25 @@ def _tune(
     # These import Ray, so they wait until its environment is prepared.
     from orchestrator.launch.recorder import Recorder
     from orchestrator.launch.tasks import asked_resources, count_slots, make_tasks
+    from orchestrator.launch.tuner import fit
     from trainables.ray_pack import RayPack
 
     asked = asked_resources(study, resources)
     slots = count_slots(study, asked, resources)
     tasks = make_tasks(study, store, runs, left, slots, "cuda" if asked["GPU"] else "cpu")
     store.set_meta(machine=machine(resources), slots=slots)
-    scratch = store.folder / ".tune"
-    tuner = tune.Tuner(
-        tune.with_resources(tune.with_parameters(RayPack, tasks=tasks, data=dict(data)), asked),
-        param_space={"pack": tune.grid_search(list(range(len(tasks))))},
-        tune_config=tune.TuneConfig(
-            reuse_actors=True, max_concurrent_trials=study.resources.max_concurrent or 0
-        ),
-        run_config=tune.RunConfig(
-            name="packs",
-            storage_path=str(scratch),
-            verbose=0,
-            # Packs keep checkpoints of their own; Tune is not to ask for any.
-            checkpoint_config=tune.CheckpointConfig(checkpoint_at_end=False),
-            failure_config=tune.FailureConfig(max_failures=_WORKER_DEATHS),
-            callbacks=[Recorder(store, tasks, tally.observe)],
-        ),
+    fit(
+        study,
+        store,
+        RayPack,
+        tasks,
+        asked,
+        Recorder(store, tasks, tally.observe),
+        # Packs keep checkpoints of their own; Tune is not to ask for any.
+        checkpoints=tune.CheckpointConfig(checkpoint_at_end=False),
+        reuse_actors=True,
+        data=dict(data),
     )
-    try:
-        tuner.fit()
-    finally:
-        shutil.rmtree(scratch, ignore_errors=True)
 
 
 def _strategies(store: Store) -> list[dict[str, Any]]:

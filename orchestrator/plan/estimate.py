@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from orchestrator.plan.packs import steps_per_epoch
@@ -52,6 +52,18 @@ def estimate(
     seconds = START_SECONDS + total / slots if runs else 0.0
     basis = "modelled" if modelled == len(runs) else "measured" if not modelled else "part measured"
     return Estimate(seconds, total, basis)
+
+
+def estimate_own(runs: int, *, slots: int, measured: Sequence[float]) -> Estimate:
+    """Wall-clock seconds of so many runs of a user's own function.
+
+    Args:
+        measured: seconds that each finished run of the study took.
+    """
+    if runs and not measured:
+        return Estimate(None, None, "a training of your own is measured by its first runs")
+    total = runs * sum(measured) / len(measured) if runs else 0.0
+    return Estimate(START_SECONDS + total / slots if runs else 0.0, total, "measured")
 
 
 def _modelled_step(config: RunConfig) -> float | None:

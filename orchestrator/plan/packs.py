@@ -7,6 +7,7 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
+from trainables.configs.function_run import FunctionRun, Run
 from trainables.configs.run import RunConfig, fusion_key, length, run_id
 
 MOST_LANES = 256
@@ -25,23 +26,34 @@ class Pack:
     """Work relative to other packs of the study: examples to train on."""
 
 
-def unique_runs(runs: Iterable[RunConfig]) -> dict[str, RunConfig]:
+def unique_runs(runs: Iterable[Run]) -> dict[str, Run]:
     """run_id → configuration, in order; equal configurations are one run."""
     return {run_id(config): config for config in runs}
 
 
-def make_packs(
-    runs: Mapping[str, RunConfig], *, slots: int, most_lanes: int | None = None
-) -> list[Pack]:
+def make_packs(runs: Mapping[str, Run], *, slots: int, most_lanes: int | None = None) -> list[Pack]:
     """Packs for these runs, the longest first.
 
     Runs are grouped by fusion key. One group makes ``slots`` packs of equal size, or the next
     multiple that respects ``most_lanes``; several groups share the slots by their work. Each
-    group is dealt out in order of length, so that its packs end together.
+    group is dealt out in order of length, so that its packs end together. A run of a user's own
+    function is a pack of its own, in the order of the study.
 
     Args:
         slots: packs that train at the same time.
     """
+    trained, own = by_kind(runs)
+    alone = [_pack([name], {name: 1}) for name in own]
+    return _fused(trained, slots, most_lanes) + alone if trained else alone
+
+
+def by_kind(runs: Mapping[str, Run]) -> tuple[dict[str, RunConfig], dict[str, FunctionRun]]:
+    """The runs that Regatta trains, and those of a user's own function."""
+    trained = {name: run for name, run in runs.items() if isinstance(run, RunConfig)}
+    return trained, {name: run for name, run in runs.items() if isinstance(run, FunctionRun)}
+
+
+def _fused(runs: Mapping[str, RunConfig], slots: int, most_lanes: int | None) -> list[Pack]:
     groups: dict[str, list[str]] = {}
     for name, config in runs.items():
         groups.setdefault(fusion_key(config), []).append(name)

@@ -35,7 +35,7 @@ def write_report(folder: Path, output: Path | None = None, *, figures: bool = Tr
     """
     path = output or folder / "report.html"
     results = load_results(folder)
-    sections = [section(results) for section in SECTIONS]
+    sections = [made for section in SECTIONS if (made := section(results)) is not None]
     path.parent.mkdir(parents=True, exist_ok=True)
     if figures:
         drawn = [figure for section in sections for figure in section.figures]

@@ -33,10 +33,16 @@ class Results:
     top: int
 
     @property
+    def trainable(self) -> str:
+        """``module:callable`` of the user's own training; empty where Regatta trained."""
+        return str(self.meta.get("trainable") or "")
+
+    @property
     def x_axis(self) -> Axis | None:
         """The axis of the basin: the learning rate, or else the first numeric one."""
         numeric = [axis for axis in self.axes if axis.numeric]
         rates = [axis for axis in numeric if axis.path == "optimizer.lr"]
+        rates += [axis for axis in numeric if axis.path.split(".")[-1] in ("lr", "learning_rate")]
         return next(iter(rates + numeric), None)
 
     @property

@@ -6,6 +6,8 @@ from orchestrator.spec.load import load_study as load_study
 from orchestrator.spec.schema import json_schema as json_schema
 from orchestrator.spec.study import Execution as Execution
 from orchestrator.spec.study import Objective as Objective
+from orchestrator.spec.study import OwnExecution as OwnExecution
+from orchestrator.spec.study import OwnObjective as OwnObjective
 from orchestrator.spec.study import Report as Report
 from orchestrator.spec.study import Resources as Resources
 from orchestrator.spec.study import Study as Study

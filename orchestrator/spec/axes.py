@@ -19,6 +19,7 @@ GRIDS: dict[str, Callable[[float, float, int], list[float]]] = {
 SEARCHED = ("log_uniform", "uniform", "integer", "choice", "tied")
 """Axes of the design that need a search, which this version does not have."""
 ALLOWED = "a list of values, {log: [a, b], points: n}, {linear: [a, b], points: n} or {values: […]}"
+SEEDS_ARE_NO_AXIS = "seeds are no axis; write seeds: n or seeds: [0, 1, 2] beside sweep"
 
 
 class AxisError(Exception):
@@ -39,8 +40,15 @@ class Axis:
         return ".".join(self.path)
 
 
-def parse_axes(sweep: Node | None) -> tuple[list[Axis], list[Problem]]:
-    """The axes in the order of the file, and what is wrong with the others."""
+def parse_axes(
+    sweep: Node | None, *, wrong_path: Callable[[str], str | None] | None = None
+) -> tuple[list[Axis], list[Problem]]:
+    """The axes in the order of the file, and what is wrong with the others.
+
+    Args:
+        wrong_path: why no axis can have this path; by default those of the sections that decide
+            what a run computes.
+    """
     if sweep is None:
         return [], []
     if not isinstance(sweep.content, dict):
@@ -50,7 +58,7 @@ def parse_axes(sweep: Node | None) -> tuple[list[Axis], list[Problem]]:
     problems: list[Problem] = []
     for name, node in sweep.content.items():
         place = node.key or node.place
-        if wrong := _wrong_path(name):
+        if wrong := (wrong_path or _wrong_path)(name):
             problems.append(Problem(place, f"sweep.{name}", wrong))
             continue
         try:
@@ -67,7 +75,7 @@ def _wrong_path(name: str) -> str | None:
     """Why no axis can have this path, as far as its section shows."""
     section, *rest = name.split(".")
     if section in ("seed", "seeds"):
-        return "seeds are no axis; write seeds: n or seeds: [0, 1, 2] beside sweep"
+        return SEEDS_ARE_NO_AXIS
     if section == "study" or (section in CLASSES and section not in SWEPT):
         return f"{section} is the same for all runs; only {listed(SWEPT)} can be swept"
     if section not in SWEPT:

@@ -7,7 +7,7 @@ A section is validated once for each combination of the axes that reach into it,
 from __future__ import annotations
 
 import itertools
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from orchestrator.spec.axes import Axis
@@ -25,14 +25,20 @@ Configs = dict[Choice, Any]
 """For each combination of a section's axes, its configuration."""
 
 
-def validated(section: Varied) -> tuple[Configs, list[Problem]]:
-    """The section's configurations, and the different problems of those that are none."""
+def validated(
+    section: Varied, check: Callable[[str, Any], Any] = checked
+) -> tuple[Configs, list[Problem]]:
+    """The section's configurations, and the different problems of those that are none.
+
+    Args:
+        check: the section's name and its value as plain data → a configuration, or faults.
+    """
     configs: Configs = {}
     problems: dict[tuple[Place, str], Problem] = {}
     first_with: dict[str, Choice] = {}
     failures = 0
     for choice in section.choices():
-        result = _configuration(section, choice)
+        result = _configuration(section, choice, check)
         if not isinstance(result, list):
             configs[choice] = result
             result = _repeated(section, choice, first_with.setdefault(repr(result), choice))
@@ -45,14 +51,14 @@ def validated(section: Varied) -> tuple[Configs, list[Problem]]:
     return configs, list(problems.values())
 
 
-def _configuration(section: Varied, choice: Choice) -> Any:
+def _configuration(section: Varied, choice: Choice, check: Callable[[str, Any], Any]) -> Any:
     try:
         value = plain(section.node(choice))
     except NotAMappingError as error:
         path, found = error.args
         message = f"must be a mapping where a longer path leads through it, got {shown(found)}"
         return [Fault(path, message, "through")]
-    return checked(section.name, value)
+    return check(section.name, value)
 
 
 def _repeated(section: Varied, choice: Choice, first: Choice) -> list[Fault]:

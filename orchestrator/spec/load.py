@@ -14,18 +14,24 @@ from orchestrator.spec.checks import unmeasured
 from orchestrator.spec.combinations import Configs, assembled, cross_checked, validated
 from orchestrator.spec.errors import Problem, SpecError, listed, shown, suggestion
 from orchestrator.spec.overrides import overridden, with_default
-from orchestrator.spec.sections import CLASSES, NOT_YET, SWEPT, checked
+from orchestrator.spec.own_training import (
+    full_execution,
+    own_axis,
+    own_key,
+    own_objective,
+    own_runs,
+)
+from orchestrator.spec.sections import FIXED, NOT_YET, SWEPT, checked
 from orchestrator.spec.seeds import parse_seeds
 from orchestrator.spec.study import Study
 from orchestrator.spec.tree import Node, find, plain
 from orchestrator.spec.varied import Varied
 from orchestrator.spec.yaml_source import read_file
-from trainables.configs import HIGHER_IS_BETTER
+from trainables.configs import HIGHER_IS_BETTER, Run
 
 STUDY_NAME = r"[A-Za-z0-9_-][A-Za-z0-9._-]{0,99}"
-FIXED = tuple(name for name in CLASSES if name not in SWEPT)
-"""The sections that are the same for all runs."""
 KEYS = ("study", *SWEPT, "seeds", "sweep", *FIXED)
+OWN_TRAINING_KEYS = ("study", "trainable", "config", "seeds", "sweep", *FIXED)
 
 
 def load_study(path: Path | str, overrides: Sequence[str] = ()) -> Study:
@@ -38,19 +44,19 @@ def load_study(path: Path | str, overrides: Sequence[str] = ()) -> Study:
     """
     text, root = read_file(path)
     root = overridden(_mapping(root), overrides)
-    axes, axis_problems = parse_axes(_child(root, "sweep"))
+    own = _child(root, "trainable")
+    axes, axis_problems = parse_axes(_child(root, "sweep"), wrong_path=own_axis if own else None)
     seeds, seed_problems = parse_seeds(_child(root, "seeds"))
     fixed, fixed_problems = _fixed(root)
     problems = [*_top_level(root), *axis_problems, *seed_problems, *fixed_problems]
     if too_many := _too_many(root, axes, len(seeds)):
         raise SpecError([*problems, too_many])
-    sections = _sections(root, axes)
-    missing = _missing(root, axes)
-    unclear = _broken(root, axes) | {problem.path for problem in missing}
-    configs, section_problems = _validated(sections, unclear)
-    problems += missing + section_problems
-    if not problems:
-        problems = cross_checked(sections, configs) or _objective(root, fixed, configs)
+    runs, run_problems = (
+        _trained(root, axes, fixed, problems)
+        if own is None
+        else own_runs(own, _child(root, "config") or Node({}, own.place), axes)
+    )
+    problems += run_problems
     if problems:
         raise SpecError(problems)
     return Study(
@@ -60,9 +66,28 @@ def load_study(path: Path | str, overrides: Sequence[str] = ()) -> Study:
         overrides=tuple(overrides),
         axes={axis.name: tuple(plain(value) for value in axis.values) for axis in axes},
         seeds=seeds,
-        configurations=tuple(assembled(axes, configs)),
+        configurations=tuple(runs),
+        trainable=None if own is None else plain(own),
         **fixed,
     )
+
+
+def _trained(
+    root: Node, axes: list[Axis], fixed: dict[str, Any], found: Sequence[Problem]
+) -> tuple[Sequence[Run], list[Problem]]:
+    """The configurations that Regatta trains, and what is wrong with those that are none.
+
+    Args:
+        found: problems that the study has already; what depends on all of it is then not looked at.
+    """
+    sections = _sections(root, axes)
+    missing = _missing(root, axes)
+    unclear = _broken(root, axes) | {problem.path for problem in missing}
+    configs, section_problems = _validated(sections, unclear)
+    problems = missing + section_problems
+    if not problems and not found:
+        problems = cross_checked(sections, configs) or _objective(root, fixed, configs)
+    return ([], problems) if problems or found else (assembled(axes, configs), [])
 
 
 def _mapping(root: Node) -> Node:
@@ -80,12 +105,16 @@ def _child(root: Node, key: str) -> Node | None:
 def _top_level(root: Node) -> list[Problem]:
     """Unknown keys and the study's name."""
     assert isinstance(root.content, dict)
+    own = "trainable" in root.content
+    keys = OWN_TRAINING_KEYS if own else KEYS
     problems = []
     for key, node in root.content.items():
-        if key in KEYS:
+        if key in keys:
             continue
         wrong = "not available in this version" if key in NOT_YET else "unknown key"
-        message = f"{wrong}; a study takes {listed(KEYS, last='and')}{suggestion(key, KEYS)}"
+        message = own_key(key, own=own) or (
+            f"{wrong}; a study takes {listed(keys, last='and')}{suggestion(key, keys)}"
+        )
         problems.append(Problem(node.key or node.place, key, message))
     allowed = "text of letters, digits, '.', '_' and '-', at most 100, not starting with '.'"
     node = root.content.get("study", Node(None, root.place))
@@ -100,6 +129,7 @@ def _top_level(root: Node) -> list[Problem]:
 
 def _fixed(root: Node) -> tuple[dict[str, Any], list[Problem]]:
     """The sections that are the same for all runs."""
+    own = _child(root, "trainable") is not None
     configs: dict[str, Any] = {}
     problems: list[Problem] = []
     for name in FIXED:
@@ -107,12 +137,12 @@ def _fixed(root: Node) -> tuple[dict[str, Any], list[Problem]]:
         value = plain(node)
         if name == "objective" and isinstance(value, dict) and "mode" not in value:
             best = "max" if value.get("metric") in list(HIGHER_IS_BETTER) else "min"
-            value |= {"mode": best}
-        result = checked(name, value)
+            value |= own_objective(value) if own else {"mode": best}
+        result = checked(name, value, own=own)
         if isinstance(result, list):
             problems += [Varied(name, node, []).located((), fault) for fault in result]
         else:
-            configs[name] = result
+            configs[name] = full_execution(result)
     return configs, problems
 
 

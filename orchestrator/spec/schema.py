@@ -8,9 +8,10 @@ import pydantic
 import pydantic.json_schema
 
 from orchestrator.spec.axes import GRIDS, MAX_RUNS
-from orchestrator.spec.load import FIXED, STUDY_NAME
-from orchestrator.spec.sections import CLASSES, SWEPT, TABLES, USER, USER_NAME
+from orchestrator.spec.load import STUDY_NAME
+from orchestrator.spec.sections import CLASSES, FIXED, OWN, SWEPT, TABLES, USER, USER_NAME
 from trainables.configs import to_plain
+from trainables.configs.function_run import OWN_KEYS
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
 _REQUIRED_UNLESS_SWEPT = ("optimizer", "train")
@@ -23,34 +24,78 @@ def json_schema() -> dict[str, Any]:
     depends on several values together is not expressed. Stricter in one thing: a section's
     ``name`` is written in the section, even where an axis ``<section>.name`` sets it.
     """
-    sections, definitions = _sections()
+    sections, own_sections, definitions = _sections()
+    names = (*SWEPT, "config", *FIXED)
     return {
         "$schema": DIALECT,
         "title": "Regatta study",
         "type": "object",
         "additionalProperties": False,
         "required": ["study"],
-        "allOf": [
-            {"anyOf": [{"required": [name]}, {"required": ["sweep"]}]}
-            for name in _REQUIRED_UNLESS_SWEPT
-        ],
+        "if": {"required": ["trainable"]},
+        "then": _own_training(own_sections),
+        "else": _trained(sections),
         "properties": {
             "study": {
                 "description": "The study's name; its results stand in a folder of that name.",
                 "type": "string",
                 "pattern": f"^{STUDY_NAME}$",
             },
-            **sections,
+            "trainable": {
+                "description": "Your own training instead of Regatta's: module:callable, a Ray"
+                " Tune function or a tune.Trainable class beside the study.",
+                "type": "string",
+                "pattern": f"^{USER_NAME}$",
+            },
+            **dict.fromkeys(names, True),
             "seeds": _seeds(),
-            "sweep": _sweep(),
+            "sweep": True,
         },
         "$defs": definitions,
     }
 
 
-def _sections() -> tuple[dict[str, Any], dict[str, Any]]:
-    """Each section's schema, and the definitions that they refer to."""
+def _trained(sections: dict[str, Any]) -> dict[str, Any]:
+    """What holds where Regatta trains."""
+    return {
+        "allOf": [
+            {"anyOf": [{"required": [name]}, {"required": ["sweep"]}]}
+            for name in _REQUIRED_UNLESS_SWEPT
+        ],
+        "properties": {**sections, "config": False, "sweep": _sweep()},
+    }
+
+
+def _own_training(sections: dict[str, Any]) -> dict[str, Any]:
+    """What holds with a ``trainable``."""
+    reserved = dict.fromkeys(OWN_KEYS, False)
+    config = {
+        "description": "What the function gets, with the seed added.",
+        "type": "object",
+        "properties": reserved,
+    }
+    key = rf"(?!(?:{'|'.join(OWN_KEYS)})(?:\.|$))[^.]+"
+    sweep = {
+        "description": "Axes by dotted path; every combination of their values is run.",
+        "type": "object",
+        "patternProperties": {rf"^config\.{key}(\.[^.]+)*$": _axis({})},
+        "additionalProperties": False,
+    }
+    return {
+        "required": ["objective"],
+        "properties": {
+            **dict.fromkeys(SWEPT, False),
+            **{name: sections[name] for name in FIXED},
+            "config": config,
+            "sweep": sweep,
+        },
+    }
+
+
+def _sections() -> tuple[dict[str, Any], dict[str, Any], dict[str, Any]]:
+    """Each section's schema, as it is with a ``trainable``, and what both refer to."""
     classes = {("section", name): cls for name, cls in CLASSES.items()}
+    classes |= {("own", name): cls for name, cls in OWN.items()}
     for section, table in TABLES.items():
         classes |= {(section, name): cls for name, cls in table.items()}
     classes |= {(section, "module:callable"): cls for section, cls in USER.items()}
@@ -61,7 +106,9 @@ def _sections() -> tuple[dict[str, Any], dict[str, Any]]:
     definitions: dict[str, Any] = rest["$defs"]
     for section, name in classes:
         definition = definitions[references[(section, name), "validation"]["$ref"].split("/")[-1]]
-        definition.pop("required", None)  # an axis may supply it
+        needed = definition.pop("required", None)  # an axis may supply it
+        if section == "own" and needed:
+            definition["required"] = [key for key in needed if key != "mode"]
         if section in TABLES:
             definition["required"] = ["name"]
         if name == "module:callable":
@@ -70,7 +117,8 @@ def _sections() -> tuple[dict[str, Any], dict[str, Any]]:
     for section in TABLES:
         members = [references[key, "validation"] for key in classes if key[0] == section]
         schemas[section] = {"oneOf": members}
-    return {name: schemas[name] for name in (*SWEPT, *FIXED)}, definitions
+    own = {name: references[("own", name), "validation"] for name in OWN}
+    return {name: schemas[name] for name in (*SWEPT, *FIXED)}, schemas | own, definitions
 
 
 class _Generator(pydantic.json_schema.GenerateJsonSchema):
@@ -93,7 +141,7 @@ def _seeds() -> dict[str, Any]:
 
 
 def _sweep() -> dict[str, Any]:
-    whole = {name: _axis({"$ref": f"#/properties/{name}"}) for name in SWEPT}
+    whole = {name: _axis({"$ref": f"#/else/properties/{name}"}) for name in SWEPT}
     return {
         "description": "Axes by dotted path; every combination of their values is run.",
         "type": "object",

@@ -12,7 +12,15 @@ from typing import Any, Literal
 import pydantic
 
 from orchestrator.spec.errors import listed, shown, suggestion
-from orchestrator.spec.study import Execution, Objective, Report, Resources, Tracking
+from orchestrator.spec.study import (
+    Execution,
+    Objective,
+    OwnExecution,
+    OwnObjective,
+    Report,
+    Resources,
+    Tracking,
+)
 from orchestrator.spec.tree import Path
 from orchestrator.spec.types_in_words import describe, type_at
 from trainables.configs import (
@@ -45,6 +53,10 @@ CLASSES: dict[str, type[Config]] = {
     "tracking": Tracking,
     "report": Report,
 }
+FIXED = tuple(name for name in CLASSES if name not in SWEPT)
+"""The sections that are the same for all runs."""
+OWN: dict[str, type[Config]] = {"objective": OwnObjective, "execution": OwnExecution}
+"""Sections that are others in a study with a ``trainable``."""
 USER_NAME = r"[A-Za-z_][A-Za-z0-9_.]*:[A-Za-z_][A-Za-z0-9_.]*"
 NOT_YET = frozenset(
     {
@@ -68,11 +80,15 @@ class Fault:
     values at the path, or a scalar that a longer path leads ``through``."""
 
 
-def checked(section: str, value: Any) -> Config | list[Fault]:
-    """The configuration that ``value`` (plain data) describes, or its faults."""
+def checked(section: str, value: Any, *, own: bool = False) -> Config | list[Fault]:
+    """The configuration that ``value`` (plain data) describes, or its faults.
+
+    Args:
+        own: the study has a ``trainable``.
+    """
     if not isinstance(value, dict):
         return [Fault((), f"must be a mapping, such as {_example(section, value)}{_got(value)}")]
-    chosen: Any = _class(section, value)
+    chosen: Any = OWN[section] if own and section in OWN else _class(section, value)
     if isinstance(chosen, Fault):
         return [chosen]
     if issubclass(chosen, Sequence | Chain) and isinstance(value.get("schedules"), list):

@@ -8,11 +8,26 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from trainables.configs.base import Bound, Config, Count
-from trainables.configs.run import Metric, RunConfig
+from trainables.configs.function_run import Run
+from trainables.configs.run import Metric
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Objective(Config):
+class OwnObjective(Config):
+    """What a study with a ``trainable`` looks for: any metric that its function reports."""
+
+    metric: str
+    """As it is reported; nested ones joined with ``/``, such as ``valid/loss``."""
+    mode: Literal["min", "max"]
+    """Needed unless the metric's name ends in loss, accuracy or r2."""
+
+    def __post_init__(self) -> None:
+        if not self.metric.strip():
+            raise ValueError("metric must be the name of a metric that is reported")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Objective(OwnObjective):
     """What the study looks for; ``final`` values of this metric rank the configurations."""
 
     metric: Metric = "valid/loss"
@@ -28,6 +43,15 @@ class Execution(Config):
     """At most this many runs a pack; by default as few packs as keep every slot busy."""
     checkpoint_every: Count | None = None
     """Evaluations between checkpoints; by default about every 30 seconds."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class OwnExecution(Config):
+    """How a study with a ``trainable`` is trained: one run a trial."""
+
+    checkpoint_every: Count | None = None
+    """Reports between checkpoints of a ``tune.Trainable`` class; by default it takes none.
+    A function reports its own checkpoints."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -76,15 +100,17 @@ class Study:
     axes: dict[str, tuple[Any, ...]]
     """Dotted path → the values swept, as plain data, in the order of the file."""
     seeds: tuple[int, ...]
-    configurations: tuple[RunConfig, ...]
+    configurations: tuple[Run, ...]
     """The product of the axes, the last axis fastest, each with seed 0."""
-    objective: Objective
+    objective: OwnObjective
     execution: Execution
     resources: Resources
     tracking: Tracking
     report: Report
+    trainable: str | None = None
+    """``module:callable`` of the user's own training; None where Regatta trains."""
 
-    def runs(self) -> list[RunConfig]:
+    def runs(self) -> list[Run]:
         """Every configuration with every seed: seeds fastest."""
         return [
             dataclasses.replace(configuration, seed=seed)

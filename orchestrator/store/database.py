@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
-from orchestrator.store.schema import HISTORY_KEYS, SCHEMA, SCHEMA_VERSION, column
+from orchestrator.store.schema import HISTORY_KEYS, MOST_METRICS, SCHEMA, SCHEMA_VERSION, column
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -167,6 +167,18 @@ class Store:
                 ((pack_id, run_id) for run_id in run_ids),
             )
 
+    def discard_history(self, run_id: str, *, after: int) -> None:
+        """Drops what a run has reported beyond step ``after``: it is about to go on from there.
+
+        What a user's own function reports again need not be the same steps.
+        """
+        with self._transaction():
+            self._db.execute(
+                "DELETE FROM history WHERE step > ?"
+                " AND number = (SELECT number FROM runs WHERE run_id = ?)",
+                (after, run_id),
+            )
+
     def set_pack(self, pack_id: str, *, status: str, settings: Mapping[str, Any]) -> None:
         with self._transaction():
             self._db.execute(
@@ -259,6 +271,28 @@ class Store:
             f" VALUES ((SELECT number FROM runs WHERE run_id = ?), {marks})",
             ([row["run_id"], *(row[key] for key in keys)] for row in rows),
         )
+
+    def as_columns(self, metrics: Mapping[str, float]) -> dict[str, float]:
+        """Metrics under names that a history column can have.
+
+        SQLite knows no capitals in names: a second spelling, and the name of a fixed column,
+        gets a number, such as ``Loss (2)`` beside ``loss``.
+
+        Raises:
+            StoreError: there would be more columns than SQLite takes.
+        """
+        taken = {name.lower(): name for name in self._metrics}
+        fixed = {*HISTORY_KEYS, "number", "run_id"}
+        columns: dict[str, float] = {}
+        for metric, value in metrics.items():
+            name, serial = metric, 2
+            while name.lower() in fixed or taken.get(name.lower(), name) != name:
+                name, serial = f"{metric} ({serial})", serial + 1
+            taken[name.lower()] = name
+            columns[name] = value
+        if len(taken) > MOST_METRICS:
+            raise StoreError(f"{len(taken):,} different metrics; at most {MOST_METRICS:,} are kept")
+        return columns
 
     def _metric_columns(self) -> list[str]:
         names = [row[1] for row in self._db.execute("PRAGMA table_info(history)")]

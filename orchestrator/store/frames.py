@@ -54,12 +54,28 @@ def export(
             path = folder / f"{name}.{ending}"
             part = path.with_suffix(".part")
             if ending == "parquet":
-                table.to_parquet(part, index=False)
+                _uniform(table).to_parquet(part, index=False)
             else:
                 table.to_csv(part, index=False)
             os.replace(part, path)
             written.append(path)
     return written
+
+
+def _uniform(table: pd.DataFrame) -> pd.DataFrame:
+    """Columns that hold several types (a user's own configuration may) as text: Parquet has one."""
+    mixed = [
+        str(column)
+        for column in table
+        if table[column].dtype == object
+        and len({type(value) for value in table[column].dropna()}) > 1
+    ]
+    texts = {column: table[column].map(_as_text, na_action="ignore") for column in mixed}
+    return table.assign(**texts)
+
+
+def _as_text(value: Any) -> str:
+    return value if isinstance(value, str) else json.dumps(value)
 
 
 def flatten(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:

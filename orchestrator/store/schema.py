@@ -28,6 +28,8 @@ CREATE TABLE history (
     PRIMARY KEY (number, level, step)
 ) WITHOUT ROWID;
 """
+MOST_METRICS = 1900
+"""Columns of metrics in the history: SQLite takes 2,000 in all."""
 HISTORY_KEYS = ("level", "step", "epoch", "examples", "seconds")
 
 

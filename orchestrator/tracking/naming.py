@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -53,7 +54,8 @@ def run_name(run: Mapping[str, Any], labels: Mapping[str, str]) -> str:
 def tags(run: Mapping[str, Any]) -> list[str]:
     """The study and the names of its parts, to filter by in W&B."""
     parts = ("data", "model", "optimizer", "schedule", "procedure")
-    names = [run["study"], *(run.get(f"config.{part}.name") for part in parts)]
+    names = [run["study"], run.get("config.trainable")]
+    names += [run.get(f"config.{part}.name") for part in parts]
     texts = [str(name)[:_LONGEST_TAG] for name in names if name and not pd.isna(name)]
     return list(dict.fromkeys(texts))
 
@@ -109,5 +111,6 @@ def _text(value: Any) -> str:
 def _plain(value: Any) -> Any:
     """Lists stand as JSON text in the frame."""
     if isinstance(value, str) and value[:1] in ("[", "{"):
-        return json.loads(value)
+        with contextlib.suppress(ValueError):  # a text of the user's that only begins like it
+            return json.loads(value)
     return value

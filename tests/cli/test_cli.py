@@ -87,6 +87,20 @@ def test_validate_imports_neither_torch_nor_ray() -> None:
     assert done.stdout.split(maxsplit=1) == ["0", "[]\n"]
 
 
+def test_the_driver_checks_a_study_without_torch() -> None:
+    """PyTorch would cost the driver a second before the first worker is asked for."""
+    script = (
+        "import sys; from orchestrator import load_study;"
+        "from orchestrator.launch import run;"
+        f"study = load_study({str(SWEEPS / 'lr_schedules.yaml')!r}); runs = study.runs();"
+        "run.check(runs, run.load_data(runs)); print('torch' in sys.modules)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, check=True
+    )
+    assert done.stdout == "False\n"
+
+
 def test_plan_as_data(tmp_path: Path) -> None:
     spec = str(SWEEPS / "lr_schedules.yaml")
     result = run(app, ["plan", spec, "--json", "--results", str(tmp_path)])

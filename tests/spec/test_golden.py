@@ -6,8 +6,16 @@ from typing import Any
 
 import pytest
 
-from orchestrator.spec import Execution, Objective, Report, Resources, Tracking
-from trainables.configs import Digits, Mlp, RunConfig, Train, run_id, to_plain
+from orchestrator.spec import (
+    Execution,
+    Objective,
+    OwnExecution,
+    OwnObjective,
+    Report,
+    Resources,
+    Tracking,
+)
+from trainables.configs import Digits, FunctionRun, Mlp, RunConfig, Train, run_id, to_plain
 from trainables.configs.base import Config, Epochs, Steps
 from trainables.configs.data import (
     ArrayFiles,
@@ -379,6 +387,9 @@ DEFAULTS: list[tuple[Config, dict[str, Any]]] = [
     (BatchGrowth(), {"milestones": [0.3, 0.6, 0.8], "factor": 2, "largest": None}),
     (Augment(), {"crop": 0, "flip": False, "cutout": 0}),
     (Objective(), {"metric": "valid/loss", "mode": "min"}),
+    (OwnObjective(metric="a", mode="max"), {"metric": "a", "mode": "max"}),
+    (OwnExecution(), {"checkpoint_every": None}),
+    (FunctionRun(trainable="a:b"), {"trainable": "a:b", "config": {}, "seed": 0}),
     (Execution(), {"strategy": "auto", "lanes": None, "checkpoint_every": None}),
     (Resources(), {"cpus": 1.0, "gpus": None, "max_concurrent": None}),
     (Tracking(), {"wandb": "auto", "project": "regatta", "entity": None, "detail": "all"}),
@@ -410,7 +421,7 @@ def run(**changes: Any) -> RunConfig:
     return RunConfig(**parts)
 
 
-RUN_IDS: dict[str, RunConfig] = {
+RUN_IDS: dict[str, RunConfig | FunctionRun] = {
     "eb47ee0c0e1254bc": run(),
     "2f322f1fdfd80d21": run(seed=1),
     "3d1aaf30428b07f3": run(schedule=Cosine(warmup=0.05)),
@@ -419,11 +430,15 @@ RUN_IDS: dict[str, RunConfig] = {
     "6a3628c42b777de7": run(
         model=UserModel(name="a.b:c", args={"width": 3, "deep": [1, {"x": None}]})
     ),
+    "7ea030f9d35bc1e2": FunctionRun(trainable="a.b:c"),
+    "43dce18c0dc33dce": FunctionRun(
+        trainable="a.b:c", config={"lr": 0.1, "deep": {"x": [1, None]}}, seed=2
+    ),
 }
 
 
 @pytest.mark.parametrize(("expected", "config"), RUN_IDS.items())
-def test_run_ids(expected: str, config: RunConfig) -> None:
+def test_run_ids(expected: str, config: RunConfig | FunctionRun) -> None:
     assert run_id(config) == expected
 
 

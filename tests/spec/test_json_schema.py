@@ -17,6 +17,7 @@ from orchestrator.spec.yaml_source import read
 ROOT = Path(__file__).parents[2]
 STUDIES = sorted((ROOT / "sweeps").glob("*.yaml"))
 BASE = "study: s\noptimizer: {name: sgd, lr: 0.1}\ntrain: {epochs: 3}\n"
+OWN = "study: s\ntrainable: a:b\nobjective: {metric: my own, mode: max}\n"
 
 
 @pytest.fixture(scope="module")
@@ -56,6 +57,21 @@ def test_good_studies_are_valid(more: str, validator: jsonschema.Draft202012Vali
     validator.validate(parsed(BASE + more))
 
 
+@pytest.mark.parametrize(
+    "more",
+    [
+        "",
+        "config: {lr: 0.1, deep: {seed: 3}}\nseeds: 3\n",
+        "sweep: {config.lr: {log: [0.1, 1], points: 3}, config.a.seed: [1]}\n",
+        "execution: {checkpoint_every: 5}\nresources: {cpus: 2}\n",
+    ],
+)
+def test_good_studies_of_own_training(
+    more: str, validator: jsonschema.Draft202012Validator
+) -> None:
+    validator.validate(parsed(OWN + more))
+
+
 def test_the_template_is_valid(validator: jsonschema.Draft202012Validator) -> None:
     validator.validate(parsed(template()))
 
@@ -82,6 +98,20 @@ def test_the_template_is_valid(validator: jsonschema.Draft202012Validator) -> No
         BASE + "sweep: {optimizer.lr: {log: [0, 1], points: 3}}\n",
         BASE + "sweep: {schedule: [{name: cosin}]}\n",
         BASE + "objective: {metric: loss}\n",
+        BASE + "config: {lr: 1}\n",
+        BASE + "trainable: a:b\n",
+        OWN.replace("a:b", "ab"),
+        "study: s\ntrainable: a:b\n",
+        "study: s\ntrainable: a:b\nobjective: {mode: min}\n",
+        OWN + "model: {name: mlp}\n",
+        OWN + "config: {seed: 1}\n",
+        OWN + "config: 3\n",
+        OWN + "sweep: {lr: [1]}\n",
+        OWN + "sweep: {config: [{}]}\n",
+        OWN + "sweep: {config.seed: [1]}\n",
+        OWN + "sweep: {config.trainable.x: [1]}\n",
+        OWN + "sweep: {optimizer.lr: [1]}\n",
+        OWN + "execution: {lanes: 5}\n",
         BASE.replace("lr: 0.1", "lr: 0"),
         BASE.replace("sgd", "adam, momentum: 0.9"),
     ],

@@ -8,6 +8,9 @@ from trainables.configs.data import DATA as DATA
 from trainables.configs.data import Data as Data
 from trainables.configs.data import Digits as Digits
 from trainables.configs.data import UserData as UserData
+from trainables.configs.function_run import FunctionRun as FunctionRun
+from trainables.configs.function_run import Run as Run
+from trainables.configs.function_run import as_columns as as_columns
 from trainables.configs.models import MODELS as MODELS
 from trainables.configs.models import Mlp as Mlp
 from trainables.configs.models import Model as Model

@@ -139,7 +139,7 @@ class RunConfig(Config):
     seed: Annotated[int, Bound(ge=0, lt=2**63)] = 0
 
 
-def run_id(config: RunConfig) -> str:
+def run_id(config: Config) -> str:
     """Content hash of what was chosen: 16 hexadecimal digits.
 
     Fields at their default are left out, so that a new field with a default does not

@@ -12,7 +12,7 @@ from orchestrator.report.sections.model import Section
 from orchestrator.report.sections.schedules import schedules_section
 from orchestrator.report.sections.setup import setup_section
 
-SECTIONS: list[Callable[[Results], Section]] = [
+SECTIONS: list[Callable[[Results], Section | None]] = [
     setup_section,
     headline_section,
     basin_section,
@@ -21,3 +21,4 @@ SECTIONS: list[Callable[[Results], Section]] = [
     schedules_section,
     failures_section,
 ]
+"""A section that has nothing to do with a study gives None."""

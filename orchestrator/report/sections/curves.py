@@ -42,9 +42,9 @@ def curves_section(results: Results) -> Section:
 
 def _metrics(objective: str) -> list[str]:
     """The objective, and its companions: accuracy or R² for a loss, the loss for these."""
-    split, _, what = objective.partition("/")
+    split, slash, what = objective.rpartition("/")
     companions = {"loss": ("accuracy", "r2"), "perplexity": ("accuracy",)}.get(what, ("loss",))
-    return [objective, *(f"{split}/{metric}" for metric in companions)]
+    return [objective, *(f"{split}{slash}{metric}" for metric in companions)]
 
 
 def time_column(history: pd.DataFrame) -> str:

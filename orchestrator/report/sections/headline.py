@@ -33,8 +33,7 @@ def headline_section(results: Results) -> Section:
         f"{'lowest' if results.mode == 'min' else 'highest'} first."
     )
     if ranked.empty:
-        why = f"No configuration has completed {_all_seeds(results)} yet: nothing can be ranked."
-        return Section(title=title, lead=lead, finding=why)
+        return Section(title=title, lead=lead, finding=_nothing(results))
     top = ranked.head(results.top)
     differences = {
         label: difference_between(results.runs, label, str(top.index[0])) for label in top.index[1:]
@@ -47,6 +46,14 @@ def headline_section(results: Results) -> Section:
         tables=[_table(results, top, differences, decimals)],
         notes=_notes(results, ranked),
     )
+
+
+def _nothing(results: Results) -> str:
+    """Why nothing is ranked."""
+    finals = [str(c).removeprefix("final/") for c in results.runs if str(c).startswith("final/")]
+    if finals and results.metric not in finals and (results.runs["status"] == "completed").any():
+        return f"No run has reported {results.metric}; reported were {listed(finals)}."
+    return f"No configuration has completed {_all_seeds(results)} yet: nothing can be ranked."
 
 
 def _all_seeds(results: Results) -> str:
@@ -150,13 +157,15 @@ def _notes(results: Results, ranked: pd.DataFrame) -> list[str]:
             "seeds that survive would flatter them."
         )
     split = metric_words(results.metric).split()[0]
-    if split != "test":
+    tested = any(f"final/{metric}" in results.runs for metric in TESTED)
+    if split != "test" and (tested or not results.trainable):
         notes.append(
             f"Configurations are chosen by {split} alone; test figures are those of the chosen "
             "ones and played no part."
         )
+    same = "" if results.trainable else " (same initialization and order of data)"
     notes.append(
-        "Differences are paired by seed (same initialization and order of data), with Student-t "
+        f"Differences are paired by seed{same}, with Student-t "
         "intervals; they are not corrected for having picked the best of "
         f"{count(len(ranked), 'configuration')}."
     )

@@ -14,7 +14,9 @@ from orchestrator.report.text import listed
 TITLE = "The schedules"
 
 
-def schedules_section(results: Results) -> Section:
+def schedules_section(results: Results) -> Section | None:
+    if results.trainable:
+        return None  # what a schedule is, only the user's function knows
     lead = "The learning rate over training as a share of its peak, one run for each schedule."
     if "lr" not in results.history or results.history["lr"].isna().all():
         why = "Not applicable: no run has recorded its learning rate."

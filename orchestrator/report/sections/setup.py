@@ -72,6 +72,7 @@ def _facts(results: Results) -> list[tuple[str, str]]:
     hours = float(runs["wall_seconds"].sum()) / 3600
     facts = [
         ("Study", str(meta.get("study", ""))),
+        ("Trainable", results.trainable),
         ("Started", _moment(meta.get("started"))),
         ("Finished", _moment(meta.get("finished"))),
         ("Wall time", duration(float(meta.get("wall_seconds") or float("nan")))),

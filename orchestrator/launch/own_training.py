@@ -1,0 +1,113 @@
+"""A user's own training on Ray: one run a trial, each in a process of its own."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Mapping
+from typing import Any
+
+from orchestrator.launch.check import LaunchError
+from orchestrator.launch.facts import machine
+from orchestrator.launch.tasks import asked_resources, count_slots
+from orchestrator.plan import make_packs
+from orchestrator.progress import Tally
+from orchestrator.spec.study import Study
+from orchestrator.store import Store
+from trainables.configs.base import to_plain
+from trainables.configs.function_run import FunctionRun
+from trainables.user_code import UserCodeError, resolve
+
+
+def check_trainable(study: Study) -> None:
+    """That the user's code can be imported, and that Tune can run it.
+
+    Raises:
+        LaunchError: it cannot.
+    """
+    from trainables.ray_function import is_class
+
+    assert study.trainable is not None
+    try:
+        found: Any = resolve(study.trainable)
+    except UserCodeError as error:
+        raise LaunchError(f"trainable: {error}") from error
+    if is_class(found):
+        return
+    if inspect.isclass(found):
+        raise LaunchError(
+            f"trainable: {study.trainable} is a class, but no subclass of ray.tune.Trainable"
+        )
+    if study.execution.checkpoint_every is not None:
+        raise LaunchError(
+            f"execution.checkpoint_every: {study.trainable} is a function, which saves by"
+            " ray.tune.report({...}, checkpoint=...); only a tune.Trainable class takes it"
+        )
+    try:
+        inspect.signature(found).bind({})
+    except TypeError as error:
+        message = f"trainable: {study.trainable} must take one argument, config ({error})"
+        raise LaunchError(message) from error
+
+
+def make_own_tasks(study: Study, store: Store, left: Mapping[str, FunctionRun]) -> list[Any]:
+    """The runs that are left, each planned as a pack of its own."""
+    from trainables.ray_function import FunctionTask
+
+    packs = make_packs(left, slots=1)
+    store.plan_packs((pack.pack_id, pack.run_ids, {}) for pack in packs)
+    tasks = []
+    for pack in packs:
+        (run_id,) = pack.run_ids
+        run = left[run_id]
+        folder = store.folder / "packs" / pack.pack_id
+        config = {**to_plain(run.config), "seed": run.seed}
+        tasks.append(
+            FunctionTask(
+                pack_id=pack.pack_id,
+                run_id=run_id,
+                config=config,
+                metric=study.objective.metric,
+                folder=folder,
+            )
+        )
+    return tasks
+
+
+def tune_own(
+    study: Study,
+    store: Store,
+    left: Mapping[str, FunctionRun],
+    resources: dict[str, float],
+    tally: Tally,
+) -> None:
+    """Trains the runs that are left.
+
+    Raises:
+        LaunchError: a run asks for more than the cluster has.
+    """
+    from ray import tune
+
+    from orchestrator.launch.own_recorder import OwnRecorder
+    from orchestrator.launch.tuner import fit
+    from trainables.ray_function import as_trainable
+
+    assert study.trainable is not None
+    asked = asked_resources(study, resources)
+    slots = count_slots(study, asked, resources)
+    tasks = make_own_tasks(study, store, left)
+    store.set_meta(machine=machine(resources), slots=slots)
+    fit(
+        study,
+        store,
+        as_trainable(study.trainable),
+        tasks,
+        asked,
+        OwnRecorder(store, tasks, study.objective, tally.observe),
+        checkpoints=tune.CheckpointConfig(
+            num_to_keep=1,
+            checkpoint_frequency=study.execution.checkpoint_every or 0,
+            checkpoint_at_end=False,
+        ),
+        # Global state that a run leaves behind must not reach the next one.
+        reuse_actors=False,
+    )
