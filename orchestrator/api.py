@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from orchestrator.launch import Finish, open_study, train
+from orchestrator.launch import Finish, checked_data, open_study, train
 from orchestrator.plan import (
     Estimate,
     Pack,
@@ -116,10 +116,11 @@ def run_study(
     """
     study = _loaded(study, overrides)
     with open_study(study, Path(results), command=command) as store:
+        data = checked_data(study, store)
         mirror = start_mirror(store.folder, study.tracking)
         page: Path | None = None
         try:
-            finish = train(study, store)
+            finish = train(study, store, data)
             page = _report(store.folder) if report else None
         finally:
             sentence = _finish(mirror)

@@ -12,7 +12,11 @@ from torch.overrides import TorchFunctionMode
 
 
 def has_convolutions(module: nn.Module) -> bool:
-    return any(isinstance(layer, nn.Conv2d) for layer in module.modules())
+    """Weight normalization's are none of PyTorch's; they say so by ``convolves``."""
+    return any(
+        isinstance(layer, nn.Conv2d) or getattr(layer, "convolves", False)
+        for layer in module.modules()
+    )
 
 
 class Unfolded(TorchFunctionMode):

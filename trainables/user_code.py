@@ -15,7 +15,7 @@ def resolve(name: str) -> Callable[..., Any]:
     """The callable that ``module:callable`` names.
 
     Raises:
-        UserCodeError: the module cannot be imported or has no such callable.
+        UserCodeError: the module raises when it is imported or has no such callable.
     """
     module_name, _, attribute = name.partition(":")
     try:
@@ -23,9 +23,9 @@ def resolve(name: str) -> Callable[..., Any]:
         for part in attribute.split("."):
             function = getattr(function, part)
     except (ImportError, AttributeError) as error:
-        raise UserCodeError(f"{name}: {error}") from error
-    except Exception as error:  # the module's own code, as it is imported
-        raise UserCodeError(f"{name}: {type(error).__name__}: {error}") from error
+        raise UserCodeError(f"{name}: {' '.join(str(error).split())}") from error
+    except Exception as error:  # importing runs the user's module, which may raise anything
+        raise UserCodeError(f"{name}: {in_a_line(error)}") from error
     if not callable(function):
         raise UserCodeError(f"{name} is not callable")
     return function  # type: ignore[no-any-return]
@@ -40,4 +40,9 @@ def call_user_code(name: str, function: Callable[..., Any], arguments: Mapping[s
     try:
         return function(**arguments)
     except Exception as error:
-        raise UserCodeError(f"{name}: {type(error).__name__}: {error}") from error
+        raise UserCodeError(f"{name}: {in_a_line(error)}") from error
+
+
+def in_a_line(error: BaseException) -> str:
+    """The exception's type and message."""
+    return f"{type(error).__name__}: {' '.join(str(error).split())}"

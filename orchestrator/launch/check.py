@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import json
+import os
 from collections.abc import Iterable, Mapping
 
+from orchestrator.plan.flops import layers
 from orchestrator.spec.checks import wrong_for_sequences, wrong_inputs
-from trainables.configs.base import steps_in
+from trainables.configs.base import steps_in, to_plain
 from trainables.configs.data import Data
 from trainables.configs.fit import unfit
 from trainables.configs.models import ImageModel, UserModel, Vit
+from trainables.configs.optimizers import Muon
 from trainables.configs.run import RunConfig, data_key, length
 from trainables.configs.schedules import has_user_code
 from trainables.data import DataError, DataSet, load
@@ -33,15 +37,20 @@ def load_data(configurations: Iterable[RunConfig]) -> dict[str, DataSet]:
 
 
 def check(configurations: Iterable[RunConfig], data: Mapping[str, DataSet]) -> None:
-    """Sizes that must fit each other, and that users' models can be imported.
+    """Sizes that must fit each other, and that users' models can be imported and trained.
 
     Raises:
         LaunchError: with all that does not fit, a line each.
     """
     problems: dict[str, None] = {}
+    tried: dict[str, RunConfig] = {}
     for config in configurations:
         for problem in _problems(config, data[data_key(config)]):
             problems[problem] = None
+        if isinstance(config.model, UserModel):
+            _add_trial(tried, config)
+    if not problems:
+        problems = dict.fromkeys(_failed_trials(tried.values(), data))
     if problems:
         raise LaunchError("\n".join(problems))
 
@@ -52,6 +61,7 @@ def _problems(config: RunConfig, data: DataSet) -> Iterable[str]:
         yield f"model.name: {why}"
     yield from _images_for_model(config, data)
     yield from _images_for_augment(config, data)
+    yield from _numbers_for_norm(config, data)
     batch, examples = config.train.batch_size, len(data.train_x)
     if batch > examples:
         yield f"train.batch_size: {batch} exceeds {config.data.name}'s {examples} training examples"
@@ -82,7 +92,7 @@ def _schedule_within(config: RunConfig, total: int, per_epoch: int) -> Iterable[
     for misfit in wrong:
         yield f"{'.'.join(map(str, ('schedule', *misfit.path)))}: {misfit.message}"
     if not wrong and has_user_code(config.schedule):
-        from trainables.schedules import table  # PyTorch takes a second to import
+        from trainables.schedules import table  # PyTorch, which the rest does without
 
         try:
             table(config.schedule, config.optimizer.lr, total, per_epoch)
@@ -127,3 +137,60 @@ def _images_for_model(config: RunConfig, data: DataSet) -> Iterable[str]:
         yield f"model.name: {model.name} takes images from {model.smallest} pixels a side; {found}"
     elif isinstance(model, Vit) and any(side % model.patch for side in shape[1:]):
         yield f"model.patch: {model.patch} must divide the sides of images; {found}"
+
+
+def _numbers_for_norm(config: RunConfig, data: DataSet) -> Iterable[str]:
+    """Normalizations that would be of one number at a time, which PyTorch refuses in training.
+
+    Batch normalization looks at a channel's positions in a batch, the group and layer
+    normalization of images at a group of channels of one example.
+    """
+    model, train = config.model, config.train
+    norm = "none" if data.tokens else getattr(model, "norm", "none")
+    if norm in ("none", "weight") or isinstance(model, Vit) or any(_images_for_model(config, data)):
+        return
+    if train.batch_size > train.accumulate or (
+        norm == "layer" and not isinstance(model, ImageModel)
+    ):
+        return
+    normalized = [
+        layer
+        for layer in (layers(model, data.input_shape, data.outputs) or [])[:-1]
+        if layer.convolution or not isinstance(model, ImageModel)
+    ]
+    if any(at.positions == 1 and (norm == "batch" or at.channels == 1) for at in normalized):
+        parts = f" in {train.accumulate} parts" if train.accumulate > 1 else ""
+        yield (
+            f"model.norm: {norm} would normalize single numbers of {model.name}, as"
+            f" train.batch_size {train.batch_size}{parts} trains one example at a time;"
+            " it must be at least 2 a part"
+        )
+
+
+def _add_trial(tried: dict[str, RunConfig], config: RunConfig) -> None:
+    """Keeps of all runs with the same model the one that trains on the fewest examples at once."""
+    chosen = [config.model, config.data, config.train.precision, config.train.loss]
+    kind = to_plain([*chosen, isinstance(config.optimizer, Muon)])
+    other = tried.setdefault(json.dumps(kind, sort_keys=True), config)
+    if _part(config) < _part(other):
+        tried[json.dumps(kind, sort_keys=True)] = config
+
+
+def _part(config: RunConfig) -> int:
+    return config.train.batch_size // config.train.accumulate
+
+
+def _failed_trials(configs: Iterable[RunConfig], data: Mapping[str, DataSet]) -> Iterable[str]:
+    """What users' models raise in one step, here and now.
+
+    Not where RAY_ADDRESS names a cluster, whose machines may have what this one lacks.
+    """
+    found = list(configs)
+    if not found or os.environ.get("RAY_ADDRESS"):
+        return
+    from trainables.trial import problem  # PyTorch, which a user's model has imported anyway
+
+    for config in found:
+        line = problem(config, data[data_key(config)])
+        if line is not None:
+            yield f"model.name: {line}"

@@ -33,18 +33,41 @@ class Finish:
     seconds: float
 
 
-def train(study: Study, store: Store) -> Finish:
-    """Trains every run of the study that the store does not hold yet; failed ones again.
+def checked_data(study: Study, store: Store) -> dict[str, DataSet]:
+    """The data of all runs that the store does not hold yet, once everything fits together.
+
+    A training of the user's own has data of its own, and there is none of it here.
 
     Raises:
-        LaunchError: the study does not fit its data or the cluster's resources.
+        LaunchError: the study does not fit its data, or a user's model does not work.
+    """
+    sys.path.insert(0, str(study.path.resolve().parent))
+    left = by_kind(_left(study, store))[0]
+    data = load_data(left.values())
+    check(left.values(), data)
+    return data
+
+
+def _left(study: Study, store: Store) -> dict[str, RunConfig | FunctionRun]:
+    runs = unique_runs(study.runs())
+    return {name: runs[name] for name, s in store.statuses().items() if s not in SETTLED}
+
+
+def train(study: Study, store: Store, data: Mapping[str, DataSet]) -> Finish:
+    """Trains every run of the study that the store does not hold yet; failed ones again.
+
+    Args:
+        data: as ``checked_data`` gives it.
+
+    Raises:
+        LaunchError: a pack asks for more than the cluster has.
     """
     runs = unique_runs(study.runs())
-    left = {name: runs[name] for name, s in store.statuses().items() if s not in SETTLED}
+    left = _left(study, store)
     lengths = {name: work(run) for name, run in by_kind(runs)[0].items()}
     tally = Tally(study.objective, lengths, store.outcomes())
     interrupted = bool(left) and (
-        _train(study, store, by_kind(runs)[0], by_kind(left)[0], tally)
+        _train(study, store, by_kind(runs)[0], by_kind(left)[0], data, tally)
         if study.trainable is None
         else _train_own(study, store, by_kind(left)[1], tally)
     )
@@ -62,12 +85,10 @@ def _train(
     store: Store,
     runs: Mapping[str, RunConfig],
     left: Mapping[str, RunConfig],
+    data: Mapping[str, DataSet],
     tally: Tally,
 ) -> bool:
     """Trains the runs that are left; True where the user interrupted it."""
-    sys.path.insert(0, str(study.path.resolve().parent))
-    data = load_data(left.values())
-    check(left.values(), data)
     prepare_environment()
     try:
         with display(tally, study.name), ray_cluster() as resources:

@@ -2,21 +2,27 @@
 
 from __future__ import annotations
 
-import itertools
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from orchestrator.plan.flops import backward, layers
 from orchestrator.plan.packs import steps_per_epoch
-from trainables.configs.models import DeepLinear, Lenet300100, Linear, Mlp
-from trainables.configs.run import RunConfig, fusion_key, length
+from trainables.configs.models import DeepLinear, Gpt, ImageModel, Lenet300100, Linear, Mlp, Model
+from trainables.configs.run import RunConfig, evaluation_interval, fusion_key, length
 
 START_SECONDS = 8.0
 """Ray, the first workers and PyTorch: measured on two cores."""
-_LANE_STEP_SECONDS = 1.5e-5
+_CHAIN_SECONDS = 1.5e-5
+_LAYER_SECONDS = {"mlp": 2e-5, "image": 4e-4}
+_VALUE_SECONDS = 1e-8
 _FLOPS = 6e10
-"""Model of a core: a fixed part a lane and step, and floating-point operations a second
-(fitted to the digits network in docs/performance.md)."""
+"""Model of a core, fitted on two: a fixed part a lane and step (of a chain that is differentiated
+by hand; of each layer elsewhere), the time that a value between layers of an image's network
+takes of memory, forward and back, and floating-point operations a second, of products and
+convolutions alike. What a convolution seems to lose to a product is its values: see
+docs/performance.md, where the model is within a factor of 2 of what was measured."""
+_EVALUATION_BATCH = 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,12 +47,14 @@ def estimate(
     for config in runs.values():
         per_epoch = steps_per_epoch(config)
         found = measured.get(fusion_key(config))
-        step = found or _modelled_step(config)
-        if step is None or (per_epoch is None and config.train.steps is None):
+        cost = _cost(config, found)
+        if cost is None or (per_epoch is None and config.train.steps is None):
             continue
         known += 1
         modelled += found is None
-        total += step * length(config.train, per_epoch or 1)
+        steps = length(config.train, per_epoch or 1)
+        evaluations = math.ceil(steps / evaluation_interval(config.train, per_epoch or 1))
+        total += cost.step * steps + cost.evaluation * evaluations
     if known < len(runs):
         return Estimate(None, None, f"{len(runs) - known} runs have a model or data not seen yet")
     seconds = START_SECONDS + total / slots if runs else 0.0
@@ -66,14 +74,48 @@ def estimate_own(runs: int, *, slots: int, measured: Sequence[float]) -> Estimat
     return Estimate(START_SECONDS + total / slots if runs else 0.0, total, "measured")
 
 
-def _modelled_step(config: RunConfig) -> float | None:
-    """Seconds for one step of one lane: 6 operations a weight and example (forward, and
-    backward twice that)."""
-    model, sizes = config.model, config.data.sizes()
+@dataclass(frozen=True, slots=True)
+class Cost:
+    """Seconds that one lane takes."""
+
+    step: float
+    evaluation: float
+
+
+def _cost(config: RunConfig, measured: float | None) -> Cost | None:
+    """As modelled, to the scale of the measured step; a user's model evaluates a batch in the
+    third of a step that a forward pass is."""
+    model = _modelled(config)
+    if measured is None or model is None:
+        sizes = config.data.sizes()
+        batches = sizes.evaluated / config.train.batch_size if sizes is not None else 0.0
+        return model if measured is None else Cost(measured, measured / 3 * batches)
+    return Cost(measured, model.evaluation * measured / model.step)
+
+
+def _modelled(config: RunConfig) -> Cost | None:
+    """None where nothing is known of the data's sizes or the model's layers."""
+    sizes, train = config.data.sizes(), config.train
+    found = layers(config.model, sizes.input_shape, sizes.outputs) if sizes is not None else None
+    if sizes is None or found is None:
+        return None
+    forward = sum(layer.operations for layer in found) / _FLOPS
+    back = sum(backward(found)) / _FLOPS
+    fixed, values = _overhead(config.model, len(found)), 0.0
+    if isinstance(config.model, ImageModel | Gpt):
+        values = _VALUE_SECONDS * sum(layer.channels * layer.positions for layer in found)
+    gradients = 1 if train.sam_rho is None else 2
+    step = fixed * train.accumulate + train.batch_size * (forward + back + values)
+    batches = math.ceil(sizes.evaluated / _EVALUATION_BATCH)
+    evaluation = fixed / 3 * batches + sizes.evaluated * (forward + values / 3)
+    return Cost(gradients * step, evaluation)
+
+
+def _overhead(model: Model, layers: int) -> float:
+    """The part of a step that its batch does not change."""
     if isinstance(model, Linear | DeepLinear | Lenet300100):
         model = model.as_mlp()
-    if not isinstance(model, Mlp) or sizes is None:
-        return None
-    widths = [math.prod(sizes.input_shape), *model.hidden, sizes.outputs]
-    weights = sum(a * b for a, b in itertools.pairwise(widths))
-    return _LANE_STEP_SECONDS + 6 * weights * config.train.batch_size / _FLOPS
+    if not isinstance(model, Mlp):
+        return _LAYER_SECONDS["image"] * layers
+    by_hand = model.norm == "none" and not model.skip and model.activation != "gelu"
+    return _CHAIN_SECONDS if by_hand else _LAYER_SECONDS["mlp"] * layers

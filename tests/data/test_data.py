@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import io
 import os
 import pickle
 import struct
@@ -121,12 +122,13 @@ def test_splits_are_disjoint_and_seeded(name: str, tmp_path: Path) -> None:
 def test_sizes_are_known_beforehand(name: str, tmp_path: Path) -> None:
     config = EXAMPLES[name](tmp_path)
     data = load(config)
-    assert config.sizes() == (len(data.train_x), data.input_shape, data.outputs)
+    evaluated = len(data.valid_x) + len(data.test_x)
+    assert config.sizes() == (len(data.train_x), data.input_shape, data.outputs, evaluated)
 
 
 def test_sizes_of_the_standard_files() -> None:
-    assert Mnist(root="x").sizes() == (55000, (1, 28, 28), 10)
-    assert Cifar100(root="x", valid=0.1).sizes() == (45000, (3, 32, 32), 100)
+    assert Mnist(root="x").sizes() == (55000, (1, 28, 28), 10, 15000)
+    assert Cifar100(root="x", valid=0.1).sizes() == (45000, (3, 32, 32), 100, 15000)
     assert ArrayFiles(path="x").sizes() is None
     assert Characters(path="x").sizes() is None
 
@@ -244,6 +246,30 @@ def _characters(content: bytes, **options: Any) -> Callable[[Path], Any]:
     return make
 
 
+def _npy(array: Any) -> bytes:
+    buffer = io.BytesIO()
+    np.save(buffer, array)
+    return buffer.getvalue()
+
+
+def _damaged_npz(folder: Path) -> Any:
+    np.savez_compressed(folder / "a.npz", x=X, y=Y)
+    content = bytearray((folder / "a.npz").read_bytes())
+    content[100:140] = bytes(40)
+    (folder / "a.npz").write_bytes(content)
+    return ArrayFiles(path=str(folder / "a.npz"))
+
+
+def _huge_npy(folder: Path) -> Any:
+    """A header that promises an exabyte."""
+    header = _npy(np.zeros((10**6, 2)))[:128]
+    (folder / "x.npy").write_bytes(
+        header.replace(b"(1000000, 2), }        ", b"(1000000, 99999999999)}")
+    )
+    np.save(folder / "y.npy", Y)
+    return ArrayFiles(path=str(folder))
+
+
 IMAGES, LABELS = "train-images-idx3-ubyte", "train-labels-idx1-ubyte"
 PIXELS = np.zeros((11, 28, 28))
 X, Y = np.random.default_rng(4).normal(size=(31, 2)), np.arange(31) % 3
@@ -296,8 +322,27 @@ FAULTS: dict[str, tuple[Callable[[Path], Any], str]] = {
     ),
     "no arrays": (lambda folder: ArrayFiles(path=str(folder / "a.npz")), "put an .npz file"),
     "empty folder": (lambda folder: ArrayFiles(path=str(folder)), "or a folder with x.npy"),
-    "no npz": (_written(b"abc"), "allow_pickle"),
+    "no npz": (_written(b"abc"), "a.npz is no .npz file"),
     "only x": (_arrays(x=X), "has x without its pair"),
+    "a .npy file": (_written(_npy(X)), "is no .npz file, or its end is missing"),
+    "damaged npz": (_damaged_npz, "a.npz: "),
+    "huge npy": (_huge_npy, "Unable to allocate"),
+    "no such home": (lambda folder: Mnist(root="~no-such-user/x"), "mnist: RuntimeError: "),
+    "too large": (_arrays(x=1e300 * X, y=Y), "x has NaN or infinite values (in float32)"),
+    "too large targets": (_arrays(x=X, y=1e300 * X), "y has NaN or infinite values (in float32)"),
+    "no features": (_arrays(x=X[:, :0], y=Y), "(31, 0): there is nothing in an example"),
+    "no targets": (_arrays(x=X, y=X[:, :0]), "an example has no target"),
+    "no examples": (_arrays(x=X[:0], y=X[:0]), "has no examples; every split needs"),
+    "no labels at all": (_arrays(x=X, y=Y, x_test=X[:0], y_test=Y[:0]), "(test): has no examples"),
+    "a number for a label": (_arrays(x=X, y=Y + 10**9), "label 1000000002; labels are integers"),
+    "labels in words": (
+        _pickled({b"data": np.zeros((3, 3072), np.uint8), b"labels": ["a", "b", "c"]}),
+        "data_batch_3: labels are <U1 (3,), expected whole numbers",
+    ),
+    "one label for all": (
+        _pickled({b"data": np.zeros((3, 3072), np.uint8), b"labels": 3}),
+        "data_batch_3: pixels are uint8 (3, 3072)",
+    ),
     "objects": (_arrays(x=np.array([{}] * 31), y=Y), "allow_pickle"),
     "NaN": (_arrays(x=NAN, y=Y), "x has NaN"),
     "NaN targets": (_arrays(x=X, y=NAN), "y has NaN"),

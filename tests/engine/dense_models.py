@@ -35,7 +35,7 @@ def _groups(channels: int) -> int:
 
 def _norm(kind: str, x: Tensor, p: Iterator[Tensor]) -> Tensor:
     """Of vectors (B, C) and images (B, C, H, W), whose layer norm is over C, H and W."""
-    if kind == "none":
+    if kind in ("none", "weight"):
         return x
     scale, shift = (next(p).view(1, -1, *[1] * (x.dim() - 2)) for _ in range(2))
     if kind == "batch":
@@ -54,10 +54,14 @@ def _linear(x: Tensor, p: Iterator[Tensor], *, bias: bool = True) -> Tensor:
 def _convolution(
     x: Tensor, p: Iterator[Tensor], norm: str, padding: int, stride: int = 1
 ) -> Tensor:
-    """Followed by its norm; it has a bias where there is none."""
+    """Followed by its norm; it has a bias where there is none, or where weights are normalized."""
     weight = next(p)
+    if norm == "weight":
+        length = next(p)
+        rows = [g * v / v.square().sum().sqrt() for g, v in zip(length, weight, strict=True)]
+        weight = torch.stack(rows)
     y = F.conv2d(x, weight, stride=stride, padding=padding)
-    if norm == "none":
+    if norm in ("none", "weight"):
         y = y + next(p).view(1, -1, 1, 1)
     return _norm(norm, y, p)
 
@@ -138,6 +142,10 @@ def _layer_norm(x: Tensor, p: Iterator[Tensor]) -> Tensor:
     return _normalized(x, (-1,)) * scale + shift
 
 
+def _token_norm(config: Any, x: Tensor, p: Iterator[Tensor]) -> Tensor:
+    return _layer_norm(x, p) if config.norm == "layer" else x
+
+
 def vit(config: Any, p: Iterator[Tensor], x: Tensor) -> Tensor:
     position, embedding, offset = next(p), next(p), next(p)
     side, d = config.patch, config.width // config.heads
@@ -149,7 +157,7 @@ def vit(config: Any, p: Iterator[Tensor], x: Tensor) -> Tensor:
     ]
     x = torch.stack(patches, 1) @ embedding.flatten(1).T + offset + position
     for _ in range(config.depth):
-        qkv = _linear(_layer_norm(x, p), p)
+        qkv = _linear(_token_norm(config, x, p), p)
         heads = []
         for head in range(config.heads):
             q, k, v = (
@@ -158,9 +166,11 @@ def vit(config: Any, p: Iterator[Tensor], x: Tensor) -> Tensor:
             )
             scores = (q @ k.mT / math.sqrt(d)).exp()
             heads.append(scores / scores.sum(-1, keepdim=True) @ v)
-        x = x + _linear(torch.cat(heads, -1), p)
-        x = x + _linear(ACTIVATIONS["gelu"](_linear(_layer_norm(x, p), p)), p)
-    return _linear(_layer_norm(x, p).mean(1), p)
+        around = 1 if config.skip else 0
+        x = around * x + _linear(torch.cat(heads, -1), p)
+        hidden = ACTIVATIONS["gelu"](_linear(_token_norm(config, x, p), p))
+        x = around * x + _linear(hidden, p)
+    return _linear(_token_norm(config, x, p).mean(1), p)
 
 
 def _causal(qkv: Tensor, heads: int, at: int) -> Tensor:
@@ -195,7 +205,7 @@ DENSE: dict[str, Callable[[Any, Iterator[Tensor], Tensor], Tensor]] = {
     "lenet_300_100": preset,
     "lenet5": lenet5,
     **dict.fromkeys(PLAIN, plain),
-    **dict.fromkeys(("resnet20", "resnet32", "resnet56"), resnet),
+    **dict.fromkeys(("resnet20", "resnet32", "resnet44", "resnet56"), resnet),
     "vit": vit,
     "gpt": gpt,
 }

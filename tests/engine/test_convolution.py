@@ -14,11 +14,12 @@ from torch.func import functional_call, vmap
 
 from trainables import stack_width
 from trainables.arrays import Arrays
-from trainables.configs import Digits, RunConfig
-from trainables.configs.models import Resnet20
-from trainables.convolution import Unfolded
+from trainables.configs import Digits, Mlp, RunConfig
+from trainables.configs.models import Lenet5, Model, Norm, Resnet20
+from trainables.convolution import Unfolded, has_convolutions
 from trainables.data.dataset import split
 from trainables.engine import Stack
+from trainables.models import build
 
 CASES: dict[str, dict[str, Any]] = {
     "plain": {},
@@ -60,11 +61,27 @@ def test_products_are_used_where_they_can_be(monkeypatch: pytest.MonkeyPatch) ->
     assert called == [1]
 
 
-def _image_runs(make_run: Callable[..., RunConfig], lanes: int) -> tuple[list[RunConfig], Arrays]:
+@pytest.mark.parametrize(
+    ("model", "shape", "convolves"),
+    [
+        (Lenet5(), (1, 13, 12), True),
+        (Lenet5(norm="weight"), (1, 13, 12), True),
+        (Mlp(norm="weight"), (7,), False),
+    ],
+)
+def test_which_models_have_convolutions(
+    model: Model, shape: tuple[int, ...], convolves: bool
+) -> None:
+    assert has_convolutions(build(model, shape, 3, 0)) == convolves
+
+
+def _image_runs(
+    make_run: Callable[..., RunConfig], lanes: int, norm: Norm = "batch"
+) -> tuple[list[RunConfig], Arrays]:
     runs = [
         make_run(
             train={"steps": 5, "batch_size": 7, "precision": "float64"},
-            model=Resnet20(width=0.25, norm="batch"),
+            model=Resnet20(width=0.25, norm=norm),
             seed=seed,
         )
         for seed in range(lanes)
@@ -74,8 +91,9 @@ def _image_runs(make_run: Callable[..., RunConfig], lanes: int) -> tuple[list[Ru
     return runs, Arrays.of(data, torch.device("cpu"), torch.float64)
 
 
-def test_a_stack_trains_to_the_same_weights(make_run: Callable[..., RunConfig]) -> None:
-    runs, arrays = _image_runs(make_run, 3)
+@pytest.mark.parametrize("norm", ["batch", "weight"])
+def test_a_stack_trains_to_the_same_weights(make_run: Callable[..., RunConfig], norm: Norm) -> None:
+    runs, arrays = _image_runs(make_run, 3, norm)
     grouped, unfolded = Stack(runs, arrays), Stack(runs, arrays, unfold=True)
     for stack in (grouped, unfolded):
         stack.advance(5)

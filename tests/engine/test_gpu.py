@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from trainables.configs import Mlp, RunConfig, UserModel
-from trainables.configs.optimizers import Adam
+from trainables.configs.optimizers import Adam, Sls
 from trainables.configs.run import run_id
 from trainables.data import DataSet
 from trainables.session import PackSession, Settings
@@ -23,14 +23,16 @@ MODELS = [
 ]
 
 
+@pytest.mark.parametrize("optimizer", [Adam(lr=0.01), Sls(lr=1.0)], ids=["adam", "sls"])
 @pytest.mark.parametrize("model", MODELS, ids=["chain", "vmap"])
 def test_a_gpu_agrees_with_the_cpu_packed_and_alone(
     make_run: Callable[..., RunConfig],
     data_of: Callable[[RunConfig], dict[str, DataSet]],
     model: Mlp | UserModel,
+    optimizer: Adam | Sls,
 ) -> None:
     runs = [
-        make_run(model=model, optimizer=Adam(lr=0.01), seed=s, train={"precision": "float64"})
+        make_run(model=model, optimizer=optimizer, seed=s, train={"precision": "float64"})
         for s in range(3)
     ]
     pack = [(run_id(run), run) for run in runs]

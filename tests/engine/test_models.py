@@ -27,6 +27,7 @@ from trainables.configs.models import (
     Model,
     Resnet20,
     Resnet32,
+    Resnet44,
     Resnet56,
     Vgg11,
     Vgg16,
@@ -35,6 +36,8 @@ from trainables.configs.models import (
 from trainables.forward import Network, loss_and_gradients, outputs
 from trainables.lanes import stack
 from trainables.losses import cross_entropy
+from trainables.models.parts import Skip
+from trainables.models.weight_norm import WeightNorm
 
 CLASSES, BATCH = 5, 3
 SMALL: dict[str, tuple[Model, tuple[int, ...]]] = {
@@ -50,6 +53,7 @@ SMALL: dict[str, tuple[Model, tuple[int, ...]]] = {
     "vgg16": (Vgg16(width=0.03), (3, 32, 32)),
     "resnet20": (Resnet20(width=0.25), (3, 8, 7)),
     "resnet32": (Resnet32(width=0.25, norm="group"), (3, 8, 7)),
+    "resnet44": (Resnet44(width=0.25, norm="layer"), (3, 8, 7)),
     "resnet56": (Resnet56(width=0.25, skip=False), (3, 8, 7)),
     "vit": (Vit(width=12, depth=2, heads=3, dropout=0.0), (3, 8, 12)),
     "gpt": (Gpt(width=6, depth=2, heads=3), (7,)),
@@ -60,6 +64,14 @@ VARIANTS: dict[str, tuple[Model, tuple[int, ...]]] = {
     "mlp layer": (Mlp(hidden=(7, 7), norm="layer", skip=True, activation="gelu"), (7,)),
     "mlp sigmoid": (Mlp(hidden=(11, 3), activation="sigmoid", bias=False), (7,)),
     "lenet5 batch": (Lenet5(norm="batch", activation="tanh"), (1, 13, 12)),
+    "lenet5 weight": (Lenet5(norm="weight"), (1, 13, 12)),
+    "conv2 weight": (Conv2(width=0.1, norm="weight", scale=1.7), (3, 5, 6)),
+    "vgg weight": (Vgg11(width=0.03, norm="weight"), (3, 32, 32)),
+    "resnet weight": (Resnet20(width=0.25, norm="weight"), (3, 8, 7)),
+    "mlp zero": (Mlp(hidden=(7, 7), skip=True, zero_init=True, activation="gelu"), (7,)),
+    "vit bare": (Vit(width=12, depth=2, heads=3, norm="none", skip=False), (3, 8, 12)),
+    "vit zero": (Vit(width=12, depth=2, heads=3, norm="none", zero_init=True), (3, 8, 12)),
+    "vit branches": (Vit(width=12, depth=1, heads=2, skip=False), (3, 8, 12)),
     "resnet none": (Resnet20(width=0.25, norm="none", scale=0.3), (3, 8, 7)),
     "gpt without skip": (Gpt(width=6, depth=2, heads=3, init="xavier", skip=False), (7,)),
     "resnet zero": (Resnet20(width=0.25, zero_init=True), (3, 8, 7)),
@@ -153,6 +165,7 @@ PUBLISHED: list[tuple[Model, tuple[int, ...], int]] = [
     (Lenet5(), MNIST, 61_706),
     (Resnet20(), CIFAR, 272_474),
     (Resnet32(), CIFAR, 466_906),
+    (Resnet44(), CIFAR, 661_338),
     (Resnet56(), CIFAR, 855_770),
     (Conv2(), CIFAR, 4_301_642),
     (Conv4(), CIFAR, 2_425_930),
@@ -254,9 +267,72 @@ def test_zero_init_makes_every_block_the_identity() -> None:
     )
 
 
+BRANCHES: dict[str, tuple[Model, tuple[int, ...]]] = {
+    **{
+        f"resnet {norm}": (
+            Resnet20(width=0.25, norm=norm, init="torch", zero_init=True),
+            (3, 8, 7),
+        )
+        for norm in ("none", "batch", "layer", "group", "weight")
+    },
+    **{
+        f"mlp {norm}": (
+            Mlp(hidden=(7, 7), norm=norm, skip=True, zero_init=True, activation="tanh"),
+            (7,),
+        )
+        for norm in ("none", "batch", "layer", "group", "weight")
+    },
+    "vit": (Vit(width=12, depth=1, heads=3, init="torch", zero_init=True), (3, 8, 12)),
+}
+
+
+@pytest.mark.parametrize("name", BRANCHES)
+def test_zero_init_starts_every_branch_at_zero_and_it_trains(name: str) -> None:
+    """Also where PyTorch's default would give a bias; what is 0 must have a gradient."""
+    config, shape = BRANCHES[name]
+    module = models.build(config, shape, CLASSES, 0)
+    branches = [layer.inner for layer in module if isinstance(layer, Skip)]  # type: ignore[union-attr]
+    assert branches
+    found: list[torch.Tensor] = []
+    for branch in branches:
+        branch.register_forward_hook(lambda _, __, out: found.append(out.detach()))
+    module(torch.randn(BATCH, *shape)).square().sum().backward()
+    assert len(found) == len(branches)
+    assert all(out.eq(0).all() for out in found)
+    for branch in branches:
+        gradients = [p.grad for p in branch.parameters() if p.grad is not None]
+        assert any(bool(g.ne(0).any()) for g in gradients)
+        assert all(bool(g.isfinite().all()) for g in gradients)
+
+
+def test_weight_norm_equals_torchs_own() -> None:
+    """Outputs and gradients of ``torch.nn.utils.parametrizations.weight_norm``, strides and all."""
+    torch.manual_seed(0)
+    for stride, padding in ((1, 1), (2, 0)):
+        plain = nn.Conv2d(3, 5, 3, stride, padding).double()
+        theirs = nn.utils.parametrizations.weight_norm(copy.deepcopy(plain))
+        ours = WeightNorm(copy.deepcopy(plain))
+        weight = theirs.parametrizations.weight  # type: ignore[union-attr]
+        with torch.no_grad():
+            ours.length.mul_(1.3)
+            weight.original0.mul_(1.3)  # type: ignore[union-attr,operator]
+        x = torch.randn(2, 3, 7, 11, dtype=torch.float64)
+        for module in (ours, theirs):
+            module(x).pow(3).sum().backward()
+        torch.testing.assert_close(ours(x), theirs(x), rtol=1e-12, atol=1e-12)
+        pairs = {"length": weight.original0, "direction": weight.original1, "bias": theirs.bias}  # type: ignore[union-attr]
+        for name, other in pairs.items():
+            torch.testing.assert_close(
+                ours.get_parameter(name).grad, other.grad, rtol=1e-11, atol=1e-11
+            )
+
+
 @pytest.mark.parametrize(
     ("make", "message"),
     [
+        (lambda: Mlp(zero_init=True), "zero_init needs skip"),
+        (lambda: Vit(skip=False, zero_init=True), "zero_init needs skip"),
+        (lambda: Mlp(skip=True, zero_init=True), "zero_init goes with tanh, gelu, linear"),
         (lambda: Vit(width=10, heads=3), "heads must divide width"),
         (lambda: Gpt(width=10, heads=3), "heads must divide width"),
         (lambda: models.build(Gpt(), (3, 7), CLASSES, 0), r"gpt takes tokens \(T,\), got .*3, 7"),

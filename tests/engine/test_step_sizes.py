@@ -17,7 +17,7 @@ from trainables.data import DataSet
 from trainables.engine import Stack
 from trainables.hyper import hyperparameters
 from trainables.lanes import Tree
-from trainables.optimizers import OPTIMIZERS, Context
+from trainables.optimizers import OPTIMIZERS, Context, line_search
 
 CURVATURES = torch.tensor([0.5, 1.0, 3.0], dtype=torch.float64)
 
@@ -106,6 +106,40 @@ def test_a_line_search_stays_below_the_learning_rate() -> None:
     points = _descend(Sls(lr=0.01, growth=3.0), 7)
     for before, after in itertools.pairwise(points):
         torch.testing.assert_close(after, before - 0.01 * CURVATURES * before)
+
+
+def _search(config: Sls) -> tuple[Tensor, int]:
+    """Where one step of three lanes leads, one of them without numbers; and trials made."""
+    start = torch.tensor([[1.0, -2.0], [0.5, 0.3], [math.nan, 1.0]], dtype=torch.float64)
+    curvatures = torch.tensor([[0.5, 1.0], [9.0, 30.0], [1.0, 1.0]], dtype=torch.float64)
+    trials = []
+
+    def loss_at(params: Tree) -> Tensor:
+        trials.append(params)
+        return (curvatures * params["x"] ** 2).sum(1) / 2
+
+    context = Context(config, loss_at({"x": start}), 0.5, loss_at)
+    trials.clear()
+    hyper = hyperparameters([config] * 3, torch.device("cpu"))
+    optimizer = OPTIMIZERS["sls"]
+    state = optimizer.init({"x": start}, config)
+    grads = {"x": curvatures * start}
+    params, _ = optimizer.update(grads, state, {"x": start}, hyper, context)
+    return params["x"], len(trials)
+
+
+@pytest.mark.parametrize("trials", [3, 13, 100])
+def test_a_line_search_that_looks_late_finds_the_same(
+    monkeypatch: pytest.MonkeyPatch, trials: int
+) -> None:
+    """On a GPU it hears two trials later that all lanes have their step: bit for bit the same."""
+    config = Sls(lr=2.0, c=0.3, backtrack=0.7, trials=trials)
+    found, made = _search(config)
+    monkeypatch.setattr(line_search, "_LAG", {"cpu": 2})
+    late, more = _search(config)
+    assert late[:2].equal(found[:2])
+    assert made == min(12, trials)  # 2 · 0.7¹¹ is the first step that Armijo allows lane 1
+    assert more == min(made + 2, trials)
 
 
 def test_a_line_search_keeps_to_its_trials() -> None:

@@ -12,6 +12,9 @@ from hypothesis import strategies as st
 from orchestrator.plan import estimate, make_packs, unique_runs
 from orchestrator.plan.packs import steps_per_epoch
 from trainables.configs import Digits, Mlp, RunConfig, UserData, UserModel
+from trainables.configs.base import Steps
+from trainables.configs.data import Cifar10, Mnist
+from trainables.configs.models import MODELS, Lenet5
 from trainables.configs.optimizers import Adam, Sgd
 from trainables.configs.run import fusion_key, run_id
 from trainables.configs.schedules import Cosine, Step
@@ -108,12 +111,60 @@ def test_an_estimate_says_what_it_rests_on(make_run: Maker) -> None:
     assert estimate(runs, slots=2, measured={}).basis == "modelled"
     measured = estimate(runs, slots=2, measured={key: 0.01})
     assert measured.basis == "measured"
-    assert measured.slot_seconds == pytest.approx(40.0)
-    assert measured.seconds == pytest.approx(8 + 20.0)
+    training = 4 * 1000 * 0.01
+    assert measured.slot_seconds == pytest.approx(training, rel=0.05)
+    assert measured.slot_seconds is not None
+    assert measured.slot_seconds > training, "evaluations count, too"
+    assert measured.seconds == pytest.approx(8 + measured.slot_seconds / 2)
     unknown = unique_runs([*runs.values(), make_run(model=UserModel(name="a:b"))])
     assert estimate(unknown, slots=2, measured={key: 0.01}).seconds is None
     theirs = make_run(data=UserData(name="a:b"), model=UserModel(name="a:b"))
     assert steps_per_epoch(theirs) is None
+
+
+def _seconds(run: RunConfig, measured: dict[str, float] | None = None) -> float:
+    found = estimate({run_id(run): run}, slots=1, measured=measured or {}).slot_seconds
+    assert found is not None
+    return found
+
+
+def test_estimates_written_out(make_run: Maker) -> None:
+    """Of a chain and of a network of images: 5 steps, evaluated after 2, 4 and 5."""
+    train = {"steps": 5, "batch_size": 13, "evaluate_every": Steps(steps=2)}
+    run = make_run(data=Digits(valid=0.1, test=0.2), train=train)
+    weights = [64 * 11, 11 * 3, 3 * 10]
+    step = 1.5e-5 + 13 * (6 * sum(weights) - 2 * weights[0]) / 6e10
+    evaluation = 1.5e-5 / 3 + (180 + 359) * 2 * sum(weights) / 6e10
+    assert _seconds(run) == pytest.approx(5 * step + 3 * evaluation)
+    uphill = make_run(data=run.data, train=train | {"sam_rho": 0.1})
+    assert _seconds(uphill) == pytest.approx(10 * step + 3 * evaluation)
+
+    images = make_run(data=Mnist(root="x"), model=Lenet5(), train=train | {"batch_size": 26})
+    operations = [6 * 25 * 784, 16 * 150 * 100, 400 * 120, 120 * 84, 840]
+    values = 6 * 784 + 16 * 100 + 120 + 84 + 10
+    step = 5 * 4e-4 + 26 * ((6 * sum(operations) - 2 * operations[0]) / 6e10 + values * 1e-8)
+    evaluation = 5 * 4e-4 / 3 * 15 + 15000 * (2 * sum(operations) / 6e10 + values * 1e-8 / 3)
+    assert _seconds(images) == pytest.approx(5 * step + 3 * evaluation)
+    parts = make_run(
+        data=images.data, model=images.model, train=train | {"batch_size": 26, "accumulate": 2}
+    )
+    assert _seconds(parts) == pytest.approx(5 * (step + 5 * 4e-4) + 3 * evaluation)
+    found = _seconds(images, {fusion_key(images): 3 * step})
+    assert found == pytest.approx(3 * (5 * step + 3 * evaluation))
+
+
+def test_a_users_model_evaluates_a_batch_in_a_third_of_a_step(make_run: Maker) -> None:
+    run = make_run(
+        data=Digits(valid=0.1, test=0.2), model=UserModel(name="a:b"), train={"steps": 5}
+    )
+    batches = (180 + 359) / 13
+    assert _seconds(run, {fusion_key(run): 0.3}) == pytest.approx(5 * 0.3 + 0.1 * batches)
+
+
+@pytest.mark.parametrize("name", sorted(set(MODELS) - {"gpt"}))
+def test_every_model_of_known_data_has_an_estimate(make_run: Maker, name: str) -> None:
+    small = make_run(data=Cifar10(root="x"), model=MODELS[name]())
+    assert 0.01 < _seconds(small) < 1e6
 
 
 def test_ids_ignore_fields_at_their_default(make_run: Maker) -> None:

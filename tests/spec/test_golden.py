@@ -147,6 +147,7 @@ DEFAULTS: list[tuple[Config, dict[str, Any]]] = [
             "skip": False,
             "bias": True,
             "scale": 1.0,
+            "zero_init": False,
         },
     ),
     (LinearModel(), {"name": "linear", **START, "bias": True}),
@@ -158,7 +159,10 @@ DEFAULTS: list[tuple[Config, dict[str, Any]]] = [
         (MODELS[name](), {"name": name, **PLAIN, "norm": "batch", "init": "kaiming"})
         for name in ("vgg11", "vgg16")
     ],
-    *[(MODELS[name](), {"name": name, **RESNET}) for name in ("resnet20", "resnet32", "resnet56")],
+    *[
+        (MODELS[name](), {"name": name, **RESNET})
+        for name in ("resnet20", "resnet32", "resnet44", "resnet56")
+    ],
     (
         Gpt(),
         {
@@ -183,6 +187,9 @@ DEFAULTS: list[tuple[Config, dict[str, Any]]] = [
             "dropout": 0.0,
             "init": "xavier",
             "scale": 1.0,
+            "norm": "layer",
+            "skip": True,
+            "zero_init": False,
         },
     ),
     (UserModel(name="a:b"), {"name": "a:b", "args": {}}),

@@ -324,6 +324,18 @@ CASES: dict[str, tuple[str, *tuple[tuple[str, str, str], ...]]] = {
     "workers": (study("resources: {workers: 2}\n"), ("4:13", "not available", "takes cpus")),
     "wandb": (study("tracking: {wandb: true}\n"), ("4:19", "got true", "offline, online or off")),
     "title": (study("report: {title: 3}\n"), ("4:17", "got 3", "must be text")),
+    "identity without a skip": (
+        study("model: {name: vit, skip: false, zero_init: true}\n"),
+        ("4:8", "model: zero_init", "needs skip"),
+    ),
+    "a layer that never wakes": (
+        study("model: {name: mlp, skip: true, zero_init: true}\n"),
+        ("4:8", "with relu", "zero_init goes with tanh, gelu, linear"),
+    ),
+    "batch norm of tokens": (
+        study("model: {name: vit, norm: batch}\n"),
+        ("4:26", "model.norm: ", "none or layer"),
+    ),
     # axes
     "sweep is a list": (study("sweep: [1]\n"), ("4:8", "sweep: ", "a mapping of paths to axes")),
     "sweep is empty": (study("sweep:\n"), ("4:7", "sweep: ", "a mapping of paths to axes")),

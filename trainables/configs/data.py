@@ -19,6 +19,8 @@ class Sizes(NamedTuple):
     """Training examples."""
     input_shape: tuple[int, ...]
     outputs: int
+    evaluated: int = 0
+    """Validation and test examples."""
 
 
 def held_out(part: Part, examples: int) -> int:
@@ -55,7 +57,8 @@ class Digits(Split):
     classes: ClassVar[int] = 10
 
     def sizes(self) -> Sizes:
-        return Sizes(self.trained(self.examples), (self.inputs,), self.classes)
+        train = self.trained(self.examples)
+        return Sizes(train, (self.inputs,), self.classes, self.examples - train)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -70,12 +73,13 @@ class ImageFiles(Config):
 
     examples: ClassVar[int] = 60000
     """Training images in the complete files."""
+    tests: ClassVar[int] = 10000
     image: ClassVar[tuple[int, int, int]] = (1, 28, 28)
     classes: ClassVar[int] = 10
 
     def sizes(self) -> Sizes:
-        train = self.examples - held_out(self.valid, self.examples)
-        return Sizes(train, self.image, self.classes)
+        held = held_out(self.valid, self.examples)
+        return Sizes(self.examples - held, self.image, self.classes, held + self.tests)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -169,7 +173,8 @@ class GaussianMixture(Split):
     seed: Seed = 0
 
     def sizes(self) -> Sizes:
-        return Sizes(self.trained(self.examples), (self.features,), self.classes)
+        train = self.trained(self.examples)
+        return Sizes(train, (self.features,), self.classes, self.examples - train)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -185,7 +190,8 @@ class TeacherStudent(Split):
     seed: Seed = 0
 
     def sizes(self) -> Sizes:
-        return Sizes(self.trained(self.examples), (self.features,), self.classes)
+        train = self.trained(self.examples)
+        return Sizes(train, (self.features,), self.classes, self.examples - train)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -209,7 +215,7 @@ class LeastSquares(Config):
             raise ValueError("examples must be at least features, or the spectrum has zeros")
 
     def sizes(self) -> Sizes:
-        return Sizes(self.examples, (self.features,), 1)
+        return Sizes(self.examples, (self.features,), 1, 2 * self.examples)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -231,7 +237,7 @@ class MatrixFactorization(Config):
             raise ValueError("rank must be at most the smaller of rows and columns")
 
     def sizes(self) -> Sizes:
-        return Sizes(self.rows, (self.rows,), self.columns)
+        return Sizes(self.rows, (self.rows,), self.columns, 2 * self.rows)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -9,9 +9,18 @@ from trainables.configs.base import Config, Count, Fraction, Positive
 
 Activation = Literal["relu", "tanh", "gelu", "sigmoid", "linear"]
 Norm = Literal["none", "batch", "layer", "group", "weight"]
-ImageNorm = Literal["none", "batch", "layer", "group"]
+TokenNorm = Literal["none", "layer"]
 Init = Literal["torch", "lecun", "xavier", "kaiming", "orthogonal"]
 GptInit = Literal["gpt2", "torch", "lecun", "xavier", "kaiming", "orthogonal"]
+
+
+_THROUGH_ZERO = ("tanh", "gelu", "linear")
+"""Activations that are 0 at 0, with a slope there."""
+
+
+def _check_zero_init(*, zero_init: bool, skip: bool) -> None:
+    if zero_init and not skip:
+        raise ValueError("zero_init needs skip: without it, nothing would pass")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -29,6 +38,17 @@ class Mlp(Config):
     bias: bool = True
     scale: Positive = 1.0
     """Factor on the initial weights."""
+    zero_init: bool = False
+    """Start every layer with a skip connection as the identity: the scale of its norm (its
+    weights, where there is no norm) is 0."""
+
+    def __post_init__(self) -> None:
+        _check_zero_init(zero_init=self.zero_init, skip=self.skip)
+        if self.zero_init and self.activation not in _THROUGH_ZERO:
+            raise ValueError(
+                f"zero_init goes with {', '.join(_THROUGH_ZERO)}; a layer that starts at 0 stays"
+                f" there or is not 0 with {self.activation}"
+            )
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -102,7 +122,7 @@ class Lenet5(ImageModel):
 
     name: Literal["lenet5"] = "lenet5"
     activation: Activation = "relu"
-    norm: ImageNorm = "none"
+    norm: Norm = "none"
     init: Init = "torch"
     scale: Positive = 1.0
     """Factor on the initial weights."""
@@ -115,7 +135,7 @@ class Plain(ImageModel):
     """Convolutions 3×3 and halvings of the image, one after the other; then linear layers."""
 
     activation: Activation = "relu"
-    norm: ImageNorm = "none"
+    norm: Norm = "none"
     init: Init = "xavier"
     width: Positive = 1.0
     """Factor on the number of channels."""
@@ -162,7 +182,7 @@ class Vgg11(Plain):
     """VGG-11 (Simonyan & Zisserman 2015) for CIFAR: one linear layer behind the convolutions."""
 
     name: Literal["vgg11"] = "vgg11"
-    norm: ImageNorm = "batch"
+    norm: Norm = "batch"
     init: Init = "kaiming"
 
     channels: ClassVar[tuple[int, ...]] = (64, 0, 128, 0, 256, 256, 0, 512, 512, 0, 512, 512, 0)
@@ -175,7 +195,7 @@ class Vgg16(Plain):
     """VGG-16 (Simonyan & Zisserman 2015) for CIFAR: one linear layer behind the convolutions."""
 
     name: Literal["vgg16"] = "vgg16"
-    norm: ImageNorm = "batch"
+    norm: Norm = "batch"
     init: Init = "kaiming"
 
     channels: ClassVar[tuple[int, ...]] = (
@@ -190,15 +210,15 @@ class Vgg16(Plain):
 class Resnet(ImageModel):
     """Residual networks for CIFAR (He et al. 2016), with 1×1 convolutions where widths change."""
 
-    norm: ImageNorm = "batch"
+    norm: Norm = "batch"
     init: Init = "kaiming"
     width: Positive = 1.0
     """Factor on the 16, 32 and 64 channels."""
     skip: bool = True
     """Without, the same network has no residual connections."""
     zero_init: bool = False
-    """Start every residual branch at zero: the scale of its last norm (its last convolution,
-    where there is no norm) is 0 (Goyal et al. 2017)."""
+    """Start every residual branch at zero: the scale of its last norm (its last convolution
+    and its bias, where there is no norm) is 0 (Goyal et al. 2017)."""
     scale: Positive = 1.0
     """Factor on the initial weights."""
 
@@ -207,8 +227,7 @@ class Resnet(ImageModel):
     smallest: ClassVar[int] = 4
 
     def __post_init__(self) -> None:
-        if self.zero_init and not self.skip:
-            raise ValueError("zero_init needs skip: without it, nothing would pass")
+        _check_zero_init(zero_init=self.zero_init, skip=self.skip)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -225,6 +244,15 @@ class Resnet32(Resnet):
     name: Literal["resnet32"] = "resnet32"
 
     blocks: ClassVar[int] = 5
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Resnet44(Resnet):
+    """ResNet-44: 661,338 parameters."""
+
+    name: Literal["resnet44"] = "resnet44"
+
+    blocks: ClassVar[int] = 7
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -250,8 +278,15 @@ class Vit(ImageModel):
     init: Init = "xavier"
     scale: Positive = 1.0
     """Factor on the initial weights."""
+    norm: TokenNorm = "layer"
+    """Of each token, before each part and before the mean."""
+    skip: bool = True
+    """Without, the same network has no residual connections."""
+    zero_init: bool = False
+    """Start every residual branch at zero: the weights and bias of its last layer are 0."""
 
     def __post_init__(self) -> None:
+        _check_zero_init(zero_init=self.zero_init, skip=self.skip)
         if self.width % self.heads:
             raise ValueError("heads must divide width")
 
@@ -299,6 +334,7 @@ NamedModel = (
     | Vgg16
     | Resnet20
     | Resnet32
+    | Resnet44
     | Resnet56
     | Vit
     | Gpt
@@ -317,6 +353,7 @@ MODELS: dict[str, type[NamedModel]] = {
     "vgg16": Vgg16,
     "resnet20": Resnet20,
     "resnet32": Resnet32,
+    "resnet44": Resnet44,
     "resnet56": Resnet56,
     "vit": Vit,
     "gpt": Gpt,

@@ -12,6 +12,17 @@ import numpy as np
 from trainables.configs.data import ArrayFiles
 from trainables.data.dataset import DataError, DataSet, divide
 
+_DAMAGES = (
+    OSError,
+    ValueError,
+    EOFError,
+    TypeError,
+    MemoryError,
+    RuntimeError,
+    zipfile.BadZipFile,
+    zlib.error,
+)
+"""What NumPy raises where a file is damaged, encrypted, or claims to be larger than memory."""
 _SUFFIXES = {"train": "", "valid": "_valid", "test": "_test"}
 
 
@@ -46,7 +57,9 @@ def _read(name: str, path: Path) -> dict[str, Any]:
             return {k: np.load(f, allow_pickle=False) for k, f in files.items() if f.is_file()}
         if not path.is_file():
             raise DataError(f"{name} is missing; put an .npz file with x and y there")
+        if not zipfile.is_zipfile(path):
+            raise DataError(f"{name} is no .npz file, or its end is missing; write it again")
         with np.load(path, allow_pickle=False) as archive:
             return {key: archive[key] for key in wanted if key in archive}
-    except (OSError, ValueError, EOFError, TypeError, zipfile.BadZipFile, zlib.error) as error:
-        raise DataError(f"{name}: {error}") from error
+    except _DAMAGES as error:
+        raise DataError(f"{name}: {' '.join(str(error).split())}") from error

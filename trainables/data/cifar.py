@@ -108,10 +108,12 @@ def _batch(title: str, content: bytes, labels: str | int) -> tuple[Bytes, npt.ND
         if isinstance(labels, int)
         else _python(title, content, labels)
     )
-    if x.dtype != np.uint8 or x.shape != (len(y), _PIXELS):
+    if x.dtype != np.uint8 or not y.ndim or x.shape != (len(y), _PIXELS):
         raise DataError(
-            f"{title}: pixels are {x.dtype} {x.shape}, expected uint8 ({len(y)}, {_PIXELS})"
+            f"{title}: pixels are {x.dtype} {x.shape}, expected uint8 ({y.size}, {_PIXELS})"
         )
+    if y.ndim != 1 or y.dtype.kind not in "iu":
+        raise DataError(f"{title}: labels are {y.dtype} {y.shape}, expected whole numbers (n,)")
     return x, y.astype(np.int64)
 
 

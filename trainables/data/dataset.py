@@ -15,6 +15,8 @@ FloatArray = npt.NDArray[np.float32]
 IntArray = npt.NDArray[np.int64]
 InputArray = FloatArray | IntArray
 TargetArray = IntArray | FloatArray
+_MOST_CLASSES = 1_000_000
+"""A larger label is no class but some other number, and no output layer would fit it."""
 Pair = tuple[Any, Any]
 """Inputs and targets as they were found, unchecked."""
 
@@ -156,7 +158,8 @@ def _checked(name: str, x: npt.ArrayLike, y: npt.ArrayLike) -> tuple[Any, Target
     try:
         features: npt.NDArray[Any] = np.asarray(x)
         if features.dtype != np.uint8:
-            features = features.astype(np.float32)
+            with np.errstate(over="ignore"):  # what is too large is found below
+                features = features.astype(np.float32)
         labels: npt.NDArray[Any] = np.asarray(y)
     except (TypeError, ValueError) as error:
         raise DataError(f"{name}: x must be an array of numbers ({error})") from error
@@ -164,20 +167,33 @@ def _checked(name: str, x: npt.ArrayLike, y: npt.ArrayLike) -> tuple[Any, Target
         raise DataError(
             f"{name}: expected x (n, …) and y (n,), got {features.shape} and {labels.shape}"
         )
+    if not len(labels):
+        raise DataError(f"{name}: has no examples; every split needs at least one")
     if features.dtype != np.uint8 and not np.isfinite(features).all():
-        raise DataError(f"{name}: x has NaN or infinite values")
+        raise DataError(f"{name}: x has NaN or infinite values (in float32)")
+    if not features.size:
+        raise DataError(f"{name}: x has the shape {features.shape}: there is nothing in an example")
     if labels.dtype.kind == "f":
         return features, _checked_targets(name, labels)
-    if labels.ndim != 1 or labels.dtype.kind not in "iu" or not len(labels) or labels.min() < 0:
+    if labels.ndim != 1 or labels.dtype.kind not in "iu" or labels.min() < 0:
         found = f"{labels.dtype} {labels.shape}"
         found += f" from {labels.min()}" if labels.dtype.kind == "i" and labels.size else ""
         raise DataError(
             f"{name}: y must be integers from 0 to classes − 1, or real targets, got {found}"
         )
+    if labels.max() >= _MOST_CLASSES:
+        raise DataError(
+            f"{name}: y has the label {labels.max()}; labels are integers from 0 to classes − 1,"
+            f" of at most {_MOST_CLASSES:,} classes"
+        )
     return features, labels.astype(np.int64)
 
 
 def _checked_targets(name: str, targets: npt.NDArray[Any]) -> FloatArray:
-    if not np.isfinite(targets).all():
-        raise DataError(f"{name}: y has NaN or infinite values")
-    return targets.astype(np.float32).reshape(len(targets), -1)
+    with np.errstate(over="ignore"):
+        single = targets.astype(np.float32)
+    if not np.isfinite(single).all():
+        raise DataError(f"{name}: y has NaN or infinite values (in float32)")
+    if targets.ndim == 2 and not targets.shape[1]:
+        raise DataError(f"{name}: y has the shape {targets.shape}: an example has no target")
+    return single.reshape(len(targets), -1)

@@ -17,7 +17,7 @@ from trainables.data.characters import load_characters
 from trainables.data.cifar import load_cifar
 from trainables.data.dataset import DataError, DataSet, split
 from trainables.data.idx import load_idx
-from trainables.user_code import UserCodeError, call_user_code, resolve
+from trainables.user_code import UserCodeError, call_user_code, in_a_line, resolve
 
 
 def load(config: Data) -> DataSet:
@@ -26,7 +26,11 @@ def load(config: Data) -> DataSet:
     Raises:
         DataError: one line that names the data set and what is wrong with it.
     """
-    return _LOADERS[type(config)](config)
+    try:
+        return _LOADERS[type(config)](config)
+    except (OSError, MemoryError, RuntimeError, ValueError) as error:
+        # Of the system, such as a folder that may not be read or data larger than memory.
+        raise DataError(f"{config.name}: {in_a_line(error)}") from error
 
 
 def _digits(config: Digits) -> DataSet:

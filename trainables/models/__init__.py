@@ -46,12 +46,18 @@ def _builder(model: Model) -> Builder:
 def _user_model(model: UserModel, input_shape: Sequence[int], outputs: int) -> nn.Module:
     """The user's module; ``input_shape`` and ``outputs`` are passed where it asks for them."""
     function = resolve(model.name)
+    try:
+        asked = inspect.signature(function).parameters
+    except ValueError as error:
+        raise UserCodeError(f"{model.name}: {error}") from error
     offered = {"input_shape": tuple(input_shape), "outputs": outputs}
-    asked = inspect.signature(function).parameters
     arguments = {key: value for key, value in offered.items() if key in asked} | model.args
     module = call_user_code(model.name, function, arguments)
     if not isinstance(module, nn.Module):
-        raise UserCodeError(f"{model.name} must return a torch.nn.Module, got {type(module)}")
+        found = type(module).__name__
+        raise UserCodeError(f"{model.name}: must return a torch.nn.Module, got {found}")
+    if next(module.parameters(), None) is None:
+        raise UserCodeError(f"{model.name}: returns a module without parameters to train")
     return module
 
 
@@ -68,6 +74,7 @@ _BUILDERS: dict[type, Callable[..., nn.Module]] = {
     configs.Vgg16: plain,
     configs.Resnet20: resnet,
     configs.Resnet32: resnet,
+    configs.Resnet44: resnet,
     configs.Resnet56: resnet,
     configs.Vit: vit,
     configs.Gpt: gpt,

@@ -8,7 +8,8 @@ from itertools import pairwise
 from torch import nn
 
 from trainables.configs.models import Lenet5, Plain
-from trainables.models.parts import ACTIVATIONS, image_norm, initialize
+from trainables.models.parts import ACTIVATIONS, WITH_BIAS, image_norm, initialize
+from trainables.models.weight_norm import normalize_convolutions
 
 
 def lenet5(config: Lenet5, input_shape: Sequence[int], outputs: int) -> nn.Module:
@@ -22,12 +23,11 @@ def lenet5(config: Lenet5, input_shape: Sequence[int], outputs: int) -> nn.Modul
     activation = ACTIVATIONS[config.activation]
     layers: list[nn.Module] = []
     for inputs, found, padding in ((channels, 6, 2), (6, 16, 0)):
-        convolution = nn.Conv2d(inputs, found, 5, padding=padding, bias=config.norm == "none")
+        convolution = nn.Conv2d(inputs, found, 5, padding=padding, bias=config.norm in WITH_BIAS)
         layers += [convolution, *image_norm(config.norm, found), activation(), nn.MaxPool2d(2)]
     flat = 16 * ((height // 2 - 4) // 2) * ((width // 2 - 4) // 2)
     module = nn.Sequential(*layers, *_head(config.activation, (flat, 120, 84), outputs))
-    initialize(module, config.init, config.activation, config.scale)
-    return module
+    return _started(config, module)
 
 
 def plain(config: Plain, input_shape: Sequence[int], outputs: int) -> nn.Module:
@@ -45,13 +45,19 @@ def plain(config: Plain, input_shape: Sequence[int], outputs: int) -> nn.Module:
             height, width = height // 2, width // 2
             continue
         wide = max(1, round(config.width * channels))
-        convolution = nn.Conv2d(inputs, wide, 3, padding=1, bias=config.norm == "none")
+        convolution = nn.Conv2d(inputs, wide, 3, padding=1, bias=config.norm in WITH_BIAS)
         norm = image_norm(config.norm, wide)
         layers += [convolution, *norm, ACTIVATIONS[config.activation]()]
         inputs = wide
     flat = (inputs * height * width, *config.hidden)
     module = nn.Sequential(*layers, *_head(config.activation, flat, outputs))
+    return _started(config, module)
+
+
+def _started(config: Lenet5 | Plain, module: nn.Module) -> nn.Module:
     initialize(module, config.init, config.activation, config.scale)
+    if config.norm == "weight":
+        normalize_convolutions(module)
     return module
 
 

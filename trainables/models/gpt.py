@@ -8,8 +8,8 @@ import torch
 from torch import Tensor, nn
 
 from trainables.configs.models import Gpt
-from trainables.models.parts import Skip, initialize
-from trainables.models.transformer import Attention, block
+from trainables.models.parts import initialize
+from trainables.models.transformer import block, ends
 
 _STD = 0.02
 
@@ -57,11 +57,6 @@ def _as_gpt2(module: nn.Sequential, config: Gpt) -> None:
         if isinstance(layer, nn.Linear):
             nn.init.normal_(layer.weight, std=_STD * config.scale)
             nn.init.zeros_(layer.bias)
-    for layer in module:
-        part = layer.inner if isinstance(layer, Skip) else layer
-        if isinstance(part, nn.Sequential):
-            end = part[-2]  # before its dropout
-            last = end.out if isinstance(end, Attention) else end
-            assert isinstance(last, nn.Linear)
-            with torch.no_grad():
-                last.weight.mul_((2 * config.depth) ** -0.5)
+    with torch.no_grad():
+        for last in ends(module):
+            last.weight.mul_((2 * config.depth) ** -0.5)

@@ -5,28 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from math import prod
 
-import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import nn
 
 from trainables.configs.models import DeepLinear, Lenet300100, Linear, Mlp
-from trainables.models.parts import ACTIVATIONS, Skip, feature_norm, initialize
-
-
-class WeightNorm(nn.Module):
-    """A linear layer whose weights are w = g v/‖v‖, a norm for each output; starts as ``linear``.
-
-    PyTorch's own has no rule for ``vmap``.
-    """
-
-    def __init__(self, linear: nn.Linear) -> None:
-        super().__init__()
-        self.direction = linear.weight
-        self.length = nn.Parameter(linear.weight.detach().norm(dim=1, keepdim=True))
-        self.bias = linear.bias
-
-    def forward(self, x: Tensor) -> Tensor:
-        unit = self.direction / self.direction.norm(dim=1, keepdim=True)
-        return F.linear(x, self.length * unit, self.bias)
+from trainables.models.parts import ACTIVATIONS, Skip, feature_norm, initialize, start_at_zero
+from trainables.models.weight_norm import WeightNorm
 
 
 def mlp(config: Mlp, input_shape: Sequence[int], outputs: int) -> nn.Module:
@@ -44,6 +27,8 @@ def mlp(config: Mlp, input_shape: Sequence[int], outputs: int) -> nn.Module:
         activation = ACTIVATIONS[config.activation]()
         block = [first, *feature_norm(config.norm, hidden), activation]
         if config.skip and width == hidden:
+            if config.zero_init:
+                start_at_zero(block[-2])
             layers.append(Skip(nn.Sequential(*block)))
         else:
             layers += block

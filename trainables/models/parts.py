@@ -14,6 +14,8 @@ ACTIVATIONS: dict[str, type[nn.Module]] = {
     "sigmoid": nn.Sigmoid,
     "linear": nn.Identity,
 }
+WITH_BIAS = ("none", "weight")
+"""Normalizations that leave the convolution before them its bias."""
 _MOST_GROUPS, _FEWEST_CHANNELS = 8, 4
 _GAINS = {"relu": 2**0.5, "gelu": 2**0.5, "tanh": 5 / 3}
 """Factors that keep the variance from layer to layer (``torch.nn.init.calculate_gain``)."""
@@ -63,6 +65,13 @@ class Skip(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         around = x if self.shortcut is None else self.shortcut(x)
         return around + self.inner(x)  # type: ignore[no-any-return]
+
+
+def start_at_zero(layer: nn.Module) -> None:
+    """Makes a linear layer, convolution or normalization give 0 until it is trained."""
+    for name, parameter in layer.named_parameters(recurse=False):
+        if name != "direction":  # of weight normalization: its length is 0, which is enough
+            nn.init.zeros_(parameter)
 
 
 def initialize(module: nn.Module, init: str, activation: str, scale: float) -> None:

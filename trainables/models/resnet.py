@@ -7,7 +7,8 @@ from collections.abc import Sequence
 from torch import Tensor, nn
 
 from trainables.configs.models import Resnet
-from trainables.models.parts import Skip, image_norm, initialize
+from trainables.models.parts import WITH_BIAS, Skip, image_norm, initialize, start_at_zero
+from trainables.models.weight_norm import normalize_convolutions
 
 
 class Average(nn.Module):
@@ -33,10 +34,12 @@ def resnet(config: Resnet, input_shape: Sequence[int], outputs: int) -> nn.Modul
             inputs = channels
     module = nn.Sequential(*layers, Average(), nn.Linear(inputs, outputs))
     initialize(module, config.init, "relu", config.scale)
+    if config.norm == "weight":
+        normalize_convolutions(module)
     if config.zero_init:
         for layer in module:
             if isinstance(layer, Skip):
-                nn.init.zeros_(layer.inner[-1].weight)  # type: ignore[index]
+                start_at_zero(layer.inner[-1])  # type: ignore[index]
     return module
 
 
@@ -56,6 +59,6 @@ def _block(config: Resnet, inputs: int, channels: int, stride: int) -> nn.Module
 def _convolution(
     config: Resnet, inputs: int, channels: int, size: int, stride: int
 ) -> list[nn.Module]:
-    bias = config.norm == "none"
+    bias = config.norm in WITH_BIAS
     convolution = nn.Conv2d(inputs, channels, size, stride, padding=size // 2, bias=bias)
     return [convolution, *image_norm(config.norm, channels)]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import torch
 from torch import Tensor, nn
 
@@ -34,13 +36,31 @@ class Attention(nn.Module):
 
 
 def block(
-    width: int, heads: int, dropout: float, *, causal: bool = False, skip: bool = True
+    width: int,
+    heads: int,
+    dropout: float,
+    *,
+    causal: bool = False,
+    skip: bool = True,
+    norm: bool = True,
 ) -> list[nn.Module]:
     """Attention, then a perceptron (4 × width, gelu), each normalized before and added after."""
     attention = Attention(width, heads, causal=causal)
     perceptron = (nn.Linear(width, 4 * width), nn.GELU(), nn.Linear(4 * width, width))
     layers: list[nn.Module] = []
     for part in ((attention,), perceptron):
-        inner = nn.Sequential(nn.LayerNorm(width), *part, nn.Dropout(dropout))
+        before = [nn.LayerNorm(width)] if norm else []
+        inner = nn.Sequential(*before, *part, nn.Dropout(dropout))
         layers.append(Skip(inner) if skip else inner)
     return layers
+
+
+def ends(module: nn.Sequential) -> Iterator[nn.Linear]:
+    """The linear layer that each part of a transformer's blocks ends with."""
+    for layer in module:
+        part = layer.inner if isinstance(layer, Skip) else layer
+        if isinstance(part, nn.Sequential):
+            end = part[-2]  # before its dropout
+            last = end.out if isinstance(end, Attention) else end
+            assert isinstance(last, nn.Linear)
+            yield last

@@ -8,8 +8,8 @@ import torch
 from torch import Tensor, nn
 
 from trainables.configs.models import Vit
-from trainables.models.parts import initialize
-from trainables.models.transformer import block
+from trainables.models.parts import initialize, start_at_zero
+from trainables.models.transformer import block, ends
 
 
 class Patches(nn.Module):
@@ -34,6 +34,7 @@ class Pool(nn.Module):
 def vit(config: Vit, input_shape: Sequence[int], outputs: int) -> nn.Module:
     """Patches, ``depth`` blocks of attention and a perceptron (4 × width, gelu), mean, linear.
 
+    Each part is x + dropout(part(norm(x))), or that without x where there is no ``skip``.
     Deviation from Dosovitskiy et al. 2021: the tokens' mean is classified, not a class token.
     """
     channels, height, width = input_shape
@@ -42,8 +43,13 @@ def vit(config: Vit, input_shape: Sequence[int], outputs: int) -> nn.Module:
     tokens = (height // config.patch) * (width // config.patch)
     wide = config.width
     layers: list[nn.Module] = [Patches(channels, config.patch, wide, tokens)]
+    norm = config.norm == "layer"
     for _ in range(config.depth):
-        layers += block(wide, config.heads, config.dropout)
-    module = nn.Sequential(*layers, nn.LayerNorm(wide), Pool(), nn.Linear(wide, outputs))
+        layers += block(wide, config.heads, config.dropout, skip=config.skip, norm=norm)
+    last = [nn.LayerNorm(wide)] if norm else []
+    module = nn.Sequential(*layers, *last, Pool(), nn.Linear(wide, outputs))
     initialize(module, config.init, "linear", config.scale)
+    if config.zero_init:
+        for end in ends(module):
+            start_at_zero(end)
     return module
