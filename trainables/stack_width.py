@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal, NamedTuple, TypeVar
 
@@ -22,6 +22,8 @@ _SHARE_OF_TRAINING = 0.02
 """Time spent on measuring, as a share of what the pack would take one lane at a time."""
 _FASTER = 0.95
 """Convolutions become matrix products where a step then takes less than this share."""
+_TIE = 1.15
+"""Widths that take at most so many times the fastest one's time count as equally fast."""
 _SLOWER = 1.3
 """A width that takes so many times the best one's time ends the search."""
 
@@ -90,7 +92,7 @@ def _measured(runs: Sequence[RunConfig], arrays: Arrays, lane_steps: int) -> Cho
     )
     if limit is not None:
         release_memory()
-    best = min(times, key=lambda w: times[w])
+    best = narrowest(times)
     even = math.ceil(lanes / math.ceil(lanes / best))
     figures = ", ".join(f"{w}: {1e3 * seconds:.3f}" for w, seconds in times.items())
     strategy = "sequential" if even == 1 else "fused"
@@ -115,6 +117,7 @@ def time_widths(
     Returns:
         Seconds a lane and step by width, and the width that did not fit the memory, if one did.
     """
+    seconds(1)  # what a process does for the first time is slow, and would count against it
     times = {1: seconds(1)}
     left = _SHARE_OF_TRAINING * times[1] * lane_steps
     width = 1
@@ -130,6 +133,16 @@ def time_widths(
         if slower:
             break
     return times, None
+
+
+def narrowest(times: Mapping[int, float]) -> int:
+    """The narrowest width about as fast as the fastest.
+
+    A wider stack must earn its memory: what is timed is one stack whose weights stay in the
+    cache, which several of them share when all lanes train.
+    """
+    fastest = min(times.values())
+    return min(width for width, seconds in times.items() if seconds <= _TIE * fastest)
 
 
 def _time_against_best(

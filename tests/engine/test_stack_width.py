@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 import pytest
 import torch
 
-from trainables.stack_width import time_widths
+from trainables.stack_width import narrowest, time_widths
 
 FUSED_WINS = {1: 0.43, 4: 0.14, 16: 0.07, 32: 0.05, 64: 0.06, 97: 0.09}
 SEQUENTIAL_WINS = {1: 12.0, 4: 19.0, 16: 57.0, 32: 60.0, 64: 60.0, 97: 60.0}
@@ -28,10 +28,10 @@ def _clock(
 
 def _best(times: Mapping[int, float], disturbed: Mapping[int, float]) -> int:
     found, _ = time_widths(97, _clock(times, disturbed)[0], lane_steps=10**6)
-    return min(found, key=lambda width: found[width])
+    return narrowest(found)
 
 
-@pytest.mark.parametrize("call", range(7))
+@pytest.mark.parametrize("call", range(8))
 def test_one_disturbed_look_changes_little(call: int) -> None:
     """Whichever look another program disturbed, the width chosen is as good to 20 %."""
     fused = FUSED_WINS[_best(FUSED_WINS, {call: 5.0})]
@@ -48,7 +48,19 @@ def test_a_machine_that_slows_down_for_good_is_not_taken_for_a_slow_width() -> N
 def test_the_search_ends_where_wider_is_slower() -> None:
     seconds, asked = _clock(SEQUENTIAL_WINS, {})
     time_widths(97, seconds, lane_steps=10**6)
-    assert asked == [1, 4, 4, 1]
+    assert asked == [1, 1, 4, 4, 1]
+
+
+def test_a_wider_stack_must_be_clearly_faster() -> None:
+    assert narrowest({1: 1.40, 4: 1.33, 16: 1.31}) == 1
+    assert narrowest({1: 1.40, 4: 1.10, 16: 1.05}) == 4
+    assert narrowest({1: 0.43, 4: 0.14, 16: 0.07, 64: 0.05}) == 64
+
+
+def test_what_is_done_for_the_first_time_does_not_count() -> None:
+    """A first look at one lane that takes three times as long must not make it look slow."""
+    close = {1: 8.0, 4: 9.3, 16: 9.2, 32: 9.2, 64: 9.2, 97: 9.2}
+    assert _best(close, {0: 3.0}) == 1
 
 
 def test_short_trainings_are_not_timed_for_longer_than_they_are_worth() -> None:

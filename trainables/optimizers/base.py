@@ -77,6 +77,12 @@ def shaped(values: Tensor, like: Tensor) -> Tensor:
     return per_lane(values.to(like.dtype), like)
 
 
+def rounded(hyper: Hyper, params: Tree) -> Hyper:
+    """Hyperparameters in the type of the parameters: rounded once, not once a tensor."""
+    dtype = next(iter(params.values())).dtype
+    return {name: values.to(dtype) for name, values in hyper.items()}
+
+
 def value(hyper: Hyper, name: str) -> Tensor:
     """A hyperparameter (L,), 0 where every lane has 0."""
     return hyper[name] if name in hyper else torch.zeros_like(hyper["lr"])

@@ -8,7 +8,16 @@ from torch import Tensor
 from trainables.configs.optimizers import Optimizer as OptimizerConfig
 from trainables.configs.optimizers import Sgd
 from trainables.lanes import State, Tree
-from trainables.optimizers.base import Context, Hyper, Optimizer, coupled, each, shaped, zeros_like
+from trainables.optimizers.base import (
+    Context,
+    Hyper,
+    Optimizer,
+    coupled,
+    each,
+    rounded,
+    shaped,
+    zeros_like,
+)
 
 
 def _init(params: Tree, config: OptimizerConfig) -> State:
@@ -25,6 +34,7 @@ def _update(
     """
     config = context.config
     assert isinstance(config, Sgd)
+    hyper = rounded(hyper, params)
     momentum = hyper.get("momentum")
 
     def rule(param: Tensor, grad: Tensor, old: Tree) -> tuple[Tensor, Tree]:
