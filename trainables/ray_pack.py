@@ -102,14 +102,11 @@ class RayPack(tune.Trainable):  # type: ignore[misc]  # ray has no types
         from trainables.session import Settings
         from trainables.stack_width import Way
 
-        given = self._task.settings
-        if given["ways"] is not None:
-            given = {**given, "ways": tuple(Way(*way) for way in given["ways"])}
-        settings = Settings(**given)
-        if settings.ways is None and self._ways_path.exists():
-            ways = tuple(Way(*way) for way in json.loads(self._ways_path.read_text()))
-            return dataclasses.replace(settings, ways=ways)
-        return settings
+        ways = self._task.settings["ways"]
+        if ways is None and self._ways_path.exists():
+            ways = json.loads(self._ways_path.read_text())
+        chosen = None if ways is None else tuple(Way(*way) for way in ways)
+        return Settings(**{**self._task.settings, "ways": chosen})
 
     def _write_ways(self) -> None:
         self._task.folder.mkdir(parents=True, exist_ok=True)
