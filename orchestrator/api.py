@@ -13,6 +13,7 @@ from orchestrator.plan import (
     Estimate,
     Pack,
     by_kind,
+    cpus_a_pack,
     estimate,
     estimate_own,
     make_packs,
@@ -38,6 +39,8 @@ class Plan:
     slots: int
     packs: list[Pack]
     estimate: Estimate
+    cpus: float
+    """What a pack takes, and its threads."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +78,9 @@ def plan_study(study: Study | str | Path, results: str | Path = "results") -> Pl
             ]
     done = {name for name, status in statuses.items() if status in SETTLED}
     left = {name: run for name, run in runs.items() if name not in done}
-    slots = max(1, int((os.cpu_count() or 1) / study.resources.cpus))
+    cores = os.cpu_count() or 1
+    cpus = study.resources.cpus or 1.0
+    slots = max(1, int(cores / cpus))
     slots = min(slots, study.resources.max_concurrent or slots)
     packs = make_packs(left, slots=slots, most_lanes=study.execution.lanes) if left else []
     expected = (
@@ -83,7 +88,9 @@ def plan_study(study: Study | str | Path, results: str | Path = "results") -> Pl
         if study.trainable is None
         else estimate_own(len(left), slots=slots, measured=took)
     )
-    return Plan(study, len(runs), len(runs) - len(left), slots, packs, expected)
+    if study.resources.cpus is None and packs and study.trainable is None:
+        cpus = cpus_a_pack([cores], min(slots, len(packs)))
+    return Plan(study, len(runs), len(runs) - len(left), slots, packs, expected, cpus)
 
 
 def _seconds_per_step(store: Store, runs: Mapping[str, RunConfig]) -> dict[str, float]:

@@ -107,6 +107,7 @@ def _plan_as_data(planned: Plan) -> dict[str, Any]:
         "runs": planned.runs,
         "finished": planned.finished,
         "slots": planned.slots,
+        "cpus": planned.cpus,
         "packs": [
             {"pack_id": pack.pack_id, "lanes": len(pack.run_ids), "runs": list(pack.run_ids)}
             for pack in planned.packs
@@ -134,11 +135,12 @@ def _show_plan(planned: Plan) -> None:
     lanes = ", ".join(str(len(pack.run_ids)) for pack in planned.packs[:8])
     more = ", …" if len(planned.packs) > 8 else ""
     how = f", lanes: {lanes}{more}" if study.trainable is None else ", one run each"
-    table.add_row("packs", f"{len(planned.packs)} on {planned.slots} slots{how}")
+    each = f", {planned.cpus:g} CPUs each" if planned.cpus > 1 else ""
+    table.add_row("packs", f"{len(planned.packs)} on {planned.slots} slots{how}{each}")
     if expected.seconds is None or expected.slot_seconds is None:
         table.add_row("time", f"not known: {expected.basis}")
     else:
-        hours = expected.slot_seconds * study.resources.cpus / 3600
+        hours = expected.slot_seconds * (study.resources.cpus or 1.0) / 3600
         took = f"about {duration(expected.seconds)} ({expected.basis})"
         table.add_row("time", f"{took}, {hours:.2g} CPU-hours")
     Console().print(table)

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import ray
 from ray import tune
 
 from trainables.configs.run import RunConfig
@@ -36,6 +37,10 @@ class PackTask:
     """Evaluations between checkpoints; None: about every 30 seconds."""
     import_from: str
     """Folder of the study, from where its ``module:callable`` are imported."""
+    asked: Mapping[str, float]
+    """What it takes of the cluster."""
+    at_once: int
+    """Packs that train at the same time, it included."""
 
 
 class RayPack(tune.Trainable):  # type: ignore[misc]  # ray has no types
@@ -52,16 +57,22 @@ class RayPack(tune.Trainable):  # type: ignore[misc]  # ray has no types
     _session: PackSession
     _evaluations: int
     _checkpointed: float
+    _free: int
+    """Bytes of the device's memory that were free when this process began."""
 
     def setup(
         self, config: dict[str, Any], tasks: Sequence[PackTask], data: Mapping[str, Any]
     ) -> None:
         import torch
 
+        from trainables import memory
+
         # Momentum of dead units decays into denormals, which are slow on CPUs.
         torch.set_flush_denormal(True)
         self._tasks = tasks
         self._data = data
+        # Packs start together, so that each finds about all that they will share.
+        self._free = memory.free(torch.device(tasks[config["pack"]].settings["device"]))
         self._begin(config)
 
     def reset_config(self, new_config: dict[str, Any]) -> bool:
@@ -99,19 +110,27 @@ class RayPack(tune.Trainable):  # type: ignore[misc]  # ray has no types
 
     def _settings(self) -> Settings:
         """As the task says, stacked as an earlier attempt chose: same bits again."""
+        import torch
+
+        from trainables import memory
         from trainables.session import Settings
         from trainables.stack_width import Way
 
-        ways = self._task.settings["ways"]
+        ways, threads = self._task.settings["ways"], self._task.settings["threads"]
         if ways is None and self._ways_path.exists():
-            ways = json.loads(self._ways_path.read_text())
+            chosen_before = json.loads(self._ways_path.read_text())
+            ways, threads = chosen_before["ways"], chosen_before["threads"]
         chosen = None if ways is None else tuple(Way(*way) for way in ways)
-        return Settings(**{**self._task.settings, "ways": chosen})
+        settings = Settings(**{**self._task.settings, "ways": chosen, "threads": threads})
+        sharing = min(self._task.at_once, _packs_sharing(self._task.asked))
+        free = min(self._free // sharing, memory.free(torch.device(settings.device)))
+        return dataclasses.replace(settings, memory=int(memory.SHARE * free))
 
     def _write_ways(self) -> None:
         self._task.folder.mkdir(parents=True, exist_ok=True)
         part = self._ways_path.with_suffix(".part")
-        part.write_text(json.dumps([choice.way for choice in self._session.choices]))
+        ways = [choice.way for choice in self._session.choices]
+        part.write_text(json.dumps({"threads": self._session.threads, "ways": ways}))
         part.replace(self._ways_path)
 
     def step(self) -> dict[str, Any]:
@@ -126,6 +145,7 @@ class RayPack(tune.Trainable):  # type: ignore[misc]  # ray has no types
             "pack_id": self._task.pack_id,
             "rows": report.rows,
             "progress": report.progress,
+            "threads": self._session.threads,
             "choices": [dataclasses.asdict(choice) for choice in self._session.choices],
             "done": self._session.finished,
         }
@@ -137,3 +157,12 @@ class RayPack(tune.Trainable):  # type: ignore[misc]  # ray has no types
         if every is not None:
             return self._evaluations % every == 0
         return time.monotonic() - self._checkpointed > _SECONDS_BETWEEN_CHECKPOINTS
+
+
+def _packs_sharing(asked: Mapping[str, float]) -> int:
+    """How many packs that ask for as much fit a GPU, or, where they take none, this machine."""
+    if asked.get("GPU"):
+        return max(1, int(1 / asked["GPU"]))
+    here = ray.get_runtime_context().get_node_id()
+    cores = next(n["Resources"].get("CPU", 1.0) for n in ray.nodes() if n["NodeID"] == here)
+    return max(1, int(cores / asked["CPU"]))

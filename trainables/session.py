@@ -8,7 +8,7 @@ import time
 import traceback
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -18,8 +18,10 @@ from trainables.arrays import Arrays
 from trainables.configs.run import HIGHER_IS_BETTER, RunConfig, data_key, fusion_key
 from trainables.data.dataset import DataSet
 from trainables.engine import Stack
+from trainables.memory import size
 from trainables.precision import STORED
 from trainables.stack_width import Choice, Way, choose_way, release_memory, split_evenly
+from trainables.threads import choose_threads
 
 Strategy = Literal["auto", "fused", "sequential"]
 
@@ -32,7 +34,20 @@ class Settings:
     ways: tuple[Way, ...] | None = None
     """How each group is stacked, as an earlier session of the pack chose; None: choose."""
     threads: int = 1
+    """At most, until a session has chosen; then as many."""
     device: str = "cpu"
+    memory: int | None = None
+    """Bytes that the pack may take, its data included; None: as much as there is. Narrows
+    stacks that no earlier session chose, and decides which stacks wait for others."""
+
+
+class Waiting(NamedTuple):
+    """A stack that is still to be built."""
+
+    run_ids: list[str]
+    unfold: bool
+    at_once: int | None
+    """It waits while so many others train."""
 
 
 @dataclass(slots=True)
@@ -86,12 +101,15 @@ class PackSession:
         self.progress = {run_id: Progress(run_id, lane) for lane, (run_id, _) in enumerate(runs)}
         self.choices: list[Choice] = []
         self._stacks: list[tuple[list[str], Stack]] = []
+        self._waiting: list[Waiting] = []
+        self.threads = settings.threads
         for group in self._groups():
             self._add_group(group)
+        self._start_waiting()
 
     @property
     def finished(self) -> bool:
-        return not self._stacks
+        return not self._stacks and not self._waiting
 
     def _groups(self) -> list[list[str]]:
         groups: dict[str, list[str]] = {}
@@ -105,13 +123,40 @@ class PackSession:
             arrays = self._arrays_of(configs[0])
             ways = self.settings.ways
             way = ways[len(self.choices)] if ways else None
-            choice = choose_way(configs, arrays, self.settings.strategy, way)
+            if ways is None and not self.choices and self.threads > 1:
+                self.threads = choose_threads(configs[0], arrays, self.settings.threads)
+            memory = self._memory_of(len(run_ids))
+            choice = choose_way(configs, arrays, self.settings.strategy, way, memory)
             self.choices.append(choice)
-            for part in split_evenly(run_ids, choice.width):
-                self._add_stack(part, arrays, choice.unfold)
+            parts = split_evenly(run_ids, choice.width)
+            self._waiting += [Waiting(part, choice.unfold, choice.at_once) for part in parts]
         except Exception as error:  # a user's model may raise anything
             for run_id in run_ids:
                 self._fail(run_id, error)
+
+    def _memory_of(self, lanes: int) -> int | None:
+        """A group's part of what the pack's data leave, by its lanes."""
+        if self.settings.memory is None:
+            return None
+        left = self.settings.memory - sum(map(size, self._arrays.values()))
+        return max(0, left) * lanes // len(self._runs)
+
+    def _start_waiting(self) -> None:
+        """Builds the stacks that wait, as long as memory holds one more.
+
+        Those that have to wait keep nothing: their runs train to the end one after the other.
+        """
+        while self._waiting:
+            run_ids, unfold, at_once = self._waiting[0]
+            if at_once is not None and len(self._stacks) >= at_once:
+                return
+            del self._waiting[0]
+            try:
+                arrays = self._arrays_of(self._runs[run_ids[0]])
+                self._add_stack(run_ids, arrays, unfold)
+            except Exception as error:  # a user's model may raise anything
+                for run_id in run_ids:
+                    self._fail(run_id, error)
 
     def _add_stack(self, run_ids: list[str], arrays: Arrays, unfold: bool) -> None:
         """One stack of these runs, or several where memory does not hold it."""
@@ -141,6 +186,7 @@ class PackSession:
 
         Also reports runs that failed before their first step.
         """
+        self._start_waiting()
         rows: list[dict[str, Any]] = []
         touched = {r for r, p in self.progress.items() if p.status == "failed"}
         stacks, self._stacks = self._stacks, []
@@ -241,6 +287,7 @@ class PackSession:
         """The whole pack as tensors and plain data."""
         return {
             "stacks": [(run_ids, stack.state_dict()) for run_ids, stack in self._stacks],
+            "waiting": [tuple(waiting) for waiting in self._waiting],
             "progress": {r: dataclasses.asdict(p) for r, p in self.progress.items()},
             "choices": [dataclasses.asdict(choice) for choice in self.choices],
         }
@@ -258,6 +305,7 @@ class PackSession:
         session._runs = dict(runs)
         session.progress = {r: Progress(**p) for r, p in saved["progress"].items()}
         session.choices = [Choice(**choice) for choice in saved["choices"]]
+        session._waiting = [Waiting(*waiting) for waiting in saved["waiting"]]
         for run_ids, state in saved["stacks"]:
             configs = [session._runs[run_id] for run_id in run_ids]
             stack = Stack(configs, session._arrays_of(configs[0]), unfold=state["unfold"])

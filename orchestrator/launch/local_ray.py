@@ -80,6 +80,13 @@ def ray_cluster(*, import_from: str | None = None) -> Iterator[dict[str, float]]
             shutil.rmtree(folder, ignore_errors=True)
 
 
+def cpus_of_nodes() -> list[float]:
+    """The CPUs of each machine of the cluster that Ray is connected to."""
+    import ray
+
+    return [node["Resources"].get("CPU", 0.0) for node in ray.nodes() if node["Alive"]]
+
+
 @contextlib.contextmanager
 def _unwatched() -> Iterator[None]:
     """Ray without its log monitor, whose lines nobody reads, and its autoscaler's monitor.

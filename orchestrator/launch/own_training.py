@@ -101,7 +101,7 @@ def tune_own(
         store,
         as_trainable(study.trainable),
         tasks,
-        asked,
+        [asked] * len(tasks),
         OwnRecorder(store, tasks, study.objective, tally.observe),
         checkpoints=tune.CheckpointConfig(
             num_to_keep=1,

@@ -71,4 +71,4 @@ def _settings(task: PackTask, result: Mapping[str, Any]) -> dict[str, Any]:
     """What decided the pack's bits, with the ways of stacking that were chosen."""
     choices = result["choices"]
     ways = [(choice["width"], choice["unfold"]) for choice in choices]
-    return {**task.settings, "ways": ways, "choices": choices}
+    return {**task.settings, "threads": result["threads"], "ways": ways, "choices": choices}

@@ -12,7 +12,7 @@ from typing import Any
 from orchestrator.launch.check import check, load_data
 from orchestrator.launch.facts import machine
 from orchestrator.launch.folder import now
-from orchestrator.launch.local_ray import prepare_environment, ray_cluster
+from orchestrator.launch.local_ray import cpus_of_nodes, prepare_environment, ray_cluster
 from orchestrator.plan import by_kind, unique_runs
 from orchestrator.plan.packs import work
 from orchestrator.progress import Tally, display
@@ -135,14 +135,14 @@ def _tune(
 
     asked = asked_resources(study, resources)
     slots = count_slots(study, asked, resources)
-    tasks = make_tasks(study, store, runs, left, slots, "cuda" if asked["GPU"] else "cpu")
+    tasks = make_tasks(study, store, runs, left, slots, asked, cpus_of_nodes())
     store.set_meta(machine=machine(resources), slots=slots)
     fit(
         study,
         store,
         RayPack,
         tasks,
-        asked,
+        [task.asked for task in tasks],
         Recorder(store, tasks, tally.observe),
         # Packs keep checkpoints of their own; Tune is not to ask for any.
         checkpoints=tune.CheckpointConfig(checkpoint_at_end=False),

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from orchestrator.launch.check import LaunchError
-from orchestrator.plan import make_packs
+from orchestrator.plan import cpus_a_pack, make_packs
 from orchestrator.spec.study import Study
 from orchestrator.store import Store
 from trainables.configs.run import RunConfig
@@ -18,16 +18,16 @@ def make_tasks(
     runs: Mapping[str, RunConfig],
     left: Mapping[str, RunConfig],
     slots: int,
-    device: str,
+    asked: Mapping[str, float],
+    nodes: Sequence[float],
 ) -> list[PackTask]:
-    """Packs that were interrupted, as they were, and new ones for the other runs."""
-    threads = max(1, int(study.resources.cpus))
-    fresh_settings = {
-        "strategy": study.execution.strategy,
-        "ways": None,
-        "threads": threads,
-        "device": device,
-    }
+    """Packs that were interrupted, as they were, and new ones for the other runs.
+
+    Args:
+        asked: what a pack takes of the cluster at least.
+        nodes: CPUs of each of its machines.
+    """
+    kept = ("strategy", "ways", "threads", "device")
     resumed = {
         pack["pack_id"]: pack
         for pack in store.packs()
@@ -38,15 +38,25 @@ def make_tasks(
     taken = {run_id for pack in resumed.values() for run_id in pack["run_ids"]}
     rest = {name: run for name, run in left.items() if name not in taken}
     packs = [
-        (pack_id, pack["run_ids"], {key: pack["settings"][key] for key in fresh_settings})
+        (pack_id, pack["run_ids"], {key: pack["settings"][key] for key in kept})
         for pack_id, pack in resumed.items()
     ]
-    if rest:
-        packs += [
-            (pack.pack_id, pack.run_ids, fresh_settings)
-            for pack in make_packs(rest, slots=slots, most_lanes=study.execution.lanes)
-        ]
+    fresh = make_packs(rest, slots=slots, most_lanes=study.execution.lanes) if rest else []
+    at_once = min(slots, len(packs) + len(fresh))
+    free = study.resources.cpus is None and not asked["GPU"]
+    fresh_settings = {
+        "strategy": study.execution.strategy,
+        "ways": None,
+        "threads": cpus_a_pack(nodes, at_once) if free else max(1, int(asked["CPU"])),
+        "device": "cuda" if asked["GPU"] else "cpu",
+    }
+    packs += [(pack.pack_id, pack.run_ids, fresh_settings) for pack in fresh]
     store.plan_packs(packs)
+
+    def resources(threads: int) -> dict[str, float]:
+        """A pack that was interrupted keeps its threads, even where a machine has fewer CPUs."""
+        return {**asked, "CPU": min(threads, max(nodes))} if free else dict(asked)
+
     return [
         PackTask(
             pack_id=pack_id,
@@ -55,17 +65,20 @@ def make_tasks(
             folder=store.folder / "packs" / pack_id,
             checkpoint_every=study.execution.checkpoint_every,
             import_from=str(study.path.resolve().parent),
+            asked=resources(settings["threads"]),
+            at_once=at_once,
         )
         for pack_id, run_ids, settings in packs
     ]
 
 
 def asked_resources(study: Study, resources: Mapping[str, float]) -> dict[str, float]:
-    """What one pack takes of the cluster: a GPU, unless the study says, where there is one."""
+    """What one pack takes of the cluster: a GPU, unless the study says, where there is one, and
+    a CPU, which may become more where there are fewer packs than CPUs."""
     gpus = study.resources.gpus
     if gpus is None:
         gpus = 1.0 if resources.get("GPU") else 0.0
-    return {"CPU": study.resources.cpus, "GPU": gpus}
+    return {"CPU": study.resources.cpus or 1.0, "GPU": gpus}
 
 
 def count_slots(study: Study, asked: Mapping[str, float], resources: Mapping[str, float]) -> int:

@@ -20,7 +20,7 @@ def fit(
     store: Store,
     trainable: Any,
     tasks: Sequence[Any],
-    asked: Mapping[str, float],
+    asked: Sequence[Mapping[str, float]],
     recorder: tune.Callback,
     *,
     checkpoints: tune.CheckpointConfig,
@@ -30,13 +30,13 @@ def fit(
     """Runs a trial for each task: it finds its own at ``config["pack"]``.
 
     Args:
-        asked: what a trial takes of the cluster.
+        asked: what the trial of each task takes of the cluster.
         shared: further arguments of the trainable's ``setup``, the same for all.
     """
     scratch = store.folder / ".tune"
     with_tasks = tune.with_parameters(trainable, tasks=tasks, **shared)
     tuner = tune.Tuner(
-        tune.with_resources(with_tasks, dict(asked)),
+        tune.with_resources(with_tasks, lambda config: _bundle(asked[config["pack"]])),
         param_space={"pack": tune.grid_search(list(range(len(tasks))))},
         tune_config=tune.TuneConfig(
             reuse_actors=reuse_actors, max_concurrent_trials=study.resources.max_concurrent or 0
@@ -54,3 +54,7 @@ def fit(
         tuner.fit()
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
+
+
+def _bundle(asked: Mapping[str, float]) -> tune.PlacementGroupFactory:
+    return tune.PlacementGroupFactory([{kind: amount for kind, amount in asked.items() if amount}])

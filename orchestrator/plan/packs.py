@@ -82,6 +82,18 @@ def _pack(names: Sequence[str], cost: Mapping[str, int]) -> Pack:
     return Pack(digest, tuple(names), sum(cost[name] for name in names))
 
 
+def cpus_a_pack(nodes: Sequence[float], packs: int) -> int:
+    """The most CPUs that each of so many packs can have while all of them train.
+
+    Args:
+        nodes: CPUs of each machine; a pack stays on one.
+    """
+    most = max(1, int(max(nodes, default=1)))
+    return next(
+        (cpus for cpus in range(most, 1, -1) if sum(int(n / cpus) for n in nodes) >= packs), 1
+    )
+
+
 def work(config: RunConfig) -> int:
     """Training steps; epochs where the data set's size is not known beforehand."""
     return length(config.train, steps_per_epoch(config) or 1)

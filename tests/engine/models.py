@@ -51,3 +51,14 @@ def fragile(input_shape: Sequence[int], outputs: int) -> nn.Module:
 
 def not_a_module() -> int:
     return 3
+
+
+class Raising(nn.Linear):
+    """Cannot be trained at all."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        raise ValueError("not today")
+
+
+def raising(input_shape: Sequence[int], outputs: int) -> nn.Module:
+    return Raising(input_shape[0], outputs)

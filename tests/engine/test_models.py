@@ -74,6 +74,8 @@ VARIANTS: dict[str, tuple[Model, tuple[int, ...]]] = {
     "vit branches": (Vit(width=12, depth=1, heads=2, skip=False), (3, 8, 12)),
     "resnet none": (Resnet20(width=0.25, norm="none", scale=0.3), (3, 8, 7)),
     "gpt without skip": (Gpt(width=6, depth=2, heads=3, init="xavier", skip=False), (7,)),
+    "gpt bare": (Gpt(width=6, depth=2, heads=3, norm="none"), (7,)),
+    "gpt zero": (Gpt(width=6, depth=2, heads=3, norm="none", zero_init=True), (7,)),
     "resnet zero": (Resnet20(width=0.25, zero_init=True), (3, 8, 7)),
 }
 
@@ -332,6 +334,7 @@ def test_weight_norm_equals_torchs_own() -> None:
     [
         (lambda: Mlp(zero_init=True), "zero_init needs skip"),
         (lambda: Vit(skip=False, zero_init=True), "zero_init needs skip"),
+        (lambda: Gpt(skip=False, zero_init=True), "zero_init needs skip"),
         (lambda: Mlp(skip=True, zero_init=True), "zero_init goes with tanh, gelu, linear"),
         (lambda: Vit(width=10, heads=3), "heads must divide width"),
         (lambda: Gpt(width=10, heads=3), "heads must divide width"),
