@@ -240,6 +240,7 @@ class Stack:
                 ),
                 self._rates[self._before],
                 self._grad_norm,
+                *(values[self._before] for values in self._cycled.values()),
             ]
             tensors = torch.stack(
                 [t.to(torch.float64) for t in [*found, *self._losses, *self._scores]]
@@ -247,7 +248,7 @@ class Stack:
         values = tensors.cpu().numpy()
         score = SCORES[self.runs[0].train.loss]
         evaluated = [f"{part}/{what}" for part in ("valid", "test") for what in ("loss", score)]
-        names = [*evaluated, "lr", "grad_norm"]
+        names = [*evaluated, "lr", "grad_norm", *("momentum" for _ in self._cycled)]
         metrics = dict(zip(names, values, strict=False))
         losses, scores = np.split(values[len(names) :], 2)
         with np.errstate(invalid="ignore", over="ignore", divide="ignore"):

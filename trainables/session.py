@@ -16,6 +16,7 @@ import torch
 
 from trainables.arrays import Arrays
 from trainables.configs.run import HIGHER_IS_BETTER, RunConfig, data_key, fusion_key
+from trainables.configs.schedules import cycling
 from trainables.data.dataset import DataSet
 from trainables.engine import Stack
 from trainables.memory import size
@@ -235,6 +236,8 @@ class PackSession:
             if lane not in due:
                 continue
             values = {name: float(column[lane]) for name, column in metrics.items()}
+            if cycling(self._runs[run_id].schedule) is None:
+                values.pop("momentum", None)  # a neighbour's varies
             self._update(progress, stack, lane, values, losses[:, lane])
             rows.append(
                 {

@@ -258,7 +258,8 @@ class Store:
     def _insert_history(self, rows: Sequence[Mapping[str, Any]]) -> None:
         if not rows:
             return
-        metrics = [key for key in rows[0] if key not in HISTORY_KEYS and key != "run_id"]
+        found = dict.fromkeys(key for row in rows for key in row)
+        metrics = [key for key in found if key not in HISTORY_KEYS and key != "run_id"]
         for name in metrics:
             if name not in self._metrics:
                 self._db.execute(f'ALTER TABLE history ADD COLUMN "{column(name)}" REAL')
@@ -269,7 +270,14 @@ class Store:
         self._db.executemany(
             f"INSERT OR REPLACE INTO history (number, {columns})"  # noqa: S608 - names are quoted
             f" VALUES ((SELECT number FROM runs WHERE run_id = ?), {marks})",
-            ([row["run_id"], *(row[key] for key in keys)] for row in rows),
+            (
+                [
+                    row["run_id"],
+                    *(row[key] for key in HISTORY_KEYS),
+                    *(row.get(name) for name in metrics),
+                ]
+                for row in rows
+            ),
         )
 
     def as_columns(self, metrics: Mapping[str, float]) -> dict[str, float]:

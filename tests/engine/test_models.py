@@ -285,6 +285,10 @@ BRANCHES: dict[str, tuple[Model, tuple[int, ...]]] = {
         for norm in ("none", "batch", "layer", "group", "weight")
     },
     "vit": (Vit(width=12, depth=1, heads=3, init="torch", zero_init=True), (3, 8, 12)),
+    **{
+        f"gpt {norm}": (Gpt(width=12, heads=3, norm=norm, init="torch", zero_init=True), (7,))
+        for norm in ("none", "layer")
+    },
 }
 
 
@@ -298,7 +302,8 @@ def test_zero_init_starts_every_branch_at_zero_and_it_trains(name: str) -> None:
     found: list[torch.Tensor] = []
     for branch in branches:
         branch.register_forward_hook(lambda _, __, out: found.append(out.detach()))
-    module(torch.randn(BATCH, *shape)).square().sum().backward()
+    x, _ = _batch(config, shape, (BATCH,), 0)
+    module(x.float() if x.is_floating_point() else x).square().sum().backward()
     assert len(found) == len(branches)
     assert all(out.eq(0).all() for out in found)
     for branch in branches:
