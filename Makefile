@@ -22,6 +22,7 @@ lint: $(READY)
 bench: $(READY)  ## the figures of docs/performance.md
 	$(BIN)/python -m benchmarks.sweep
 	$(BIN)/python -m benchmarks.engine
+	$(BIN)/python -m benchmarks.overhead
 
 fidelity: $(READY)  ## published figures, reproduced; long
 	$(BIN)/pytest -m fidelity
