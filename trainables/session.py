@@ -7,7 +7,7 @@ import math
 import time
 import traceback
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
@@ -19,6 +19,7 @@ from trainables.configs.run import HIGHER_IS_BETTER, RunConfig, data_key, fusion
 from trainables.data.dataset import DataSet
 from trainables.engine import Stack
 from trainables.precision import STORED
+from trainables.progress import Progress, verdict
 from trainables.stack_width import Choice, Way, choose_way, release_memory, split_evenly
 
 Strategy = Literal["auto", "fused", "sequential"]
@@ -33,24 +34,6 @@ class Settings:
     """How each group is stacked, as an earlier session of the pack chose; None: choose."""
     threads: int = 1
     device: str = "cpu"
-
-
-@dataclass(slots=True)
-class Progress:
-    """How one run stands; what a report carries."""
-
-    run_id: str
-    lane: int
-    status: str = "running"
-    reason: str = ""
-    steps: int = 0
-    epochs: float = 0.0
-    examples: int = 0
-    wall_seconds: float = 0.0
-    """The run's share of its stack's training time: elapsed seconds / lanes, summed."""
-    error: str = ""
-    final: dict[str, float] = field(default_factory=dict)
-    best: dict[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,26 +68,47 @@ class PackSession:
         self.settings = settings
         self.progress = {run_id: Progress(run_id, lane) for lane, (run_id, _) in enumerate(runs)}
         self.choices: list[Choice] = []
+        self.reports = 0
+        """Reports made so far, over all attempts of the pack."""
         self._stacks: list[tuple[list[str], Stack]] = []
-        for group in self._groups():
-            self._add_group(group)
+        self._add_groups(list(self._runs))
 
     @property
     def finished(self) -> bool:
         return not self._stacks
 
-    def _groups(self) -> list[list[str]]:
+    def stop(self, reasons: Mapping[str, str]) -> None:
+        """Drops these lanes now, as from outside it was decided: run_id → why.
+
+        A run that has ended already stays as it ended.
+        """
+        for run_id, reason in reasons.items():
+            if self.progress[run_id].status == "running":
+                self.progress[run_id].status, self.progress[run_id].reason = "stopped", reason
+        stacks, self._stacks = self._stacks, []
+        for run_ids, stack in stacks:
+            self._keep_unfinished(run_ids, stack)
+
+    def join(self, runs: Sequence[tuple[str, RunConfig]]) -> None:
+        """Adds runs, from their first step, as further lanes in stacks of their own."""
+        self._runs |= dict(runs)
+        for run_id, _ in runs:
+            self.progress[run_id] = Progress(run_id, len(self.progress))
+        self._add_groups([run_id for run_id, _ in runs])
+
+    def _add_groups(self, run_ids: Sequence[str]) -> None:
         groups: dict[str, list[str]] = {}
-        for run_id, config in self._runs.items():
-            groups.setdefault(fusion_key(config), []).append(run_id)
-        return list(groups.values())
+        for run_id in run_ids:
+            groups.setdefault(fusion_key(self._runs[run_id]), []).append(run_id)
+        for group in groups.values():
+            self._add_group(group)
 
     def _add_group(self, run_ids: list[str]) -> None:
         configs = [self._runs[run_id] for run_id in run_ids]
         try:
             arrays = self._arrays_of(configs[0])
-            ways = self.settings.ways
-            way = ways[len(self.choices)] if ways else None
+            # A group that joins later has no recorded way the first time.
+            way = next(iter((self.settings.ways or ())[len(self.choices) :]), None)
             choice = choose_way(configs, arrays, self.settings.strategy, way)
             self.choices.append(choice)
             for part in split_evenly(run_ids, choice.width):
@@ -141,6 +145,7 @@ class PackSession:
 
         Also reports runs that failed before their first step.
         """
+        self.reports += 1
         rows: list[dict[str, Any]] = []
         touched = {r for r, p in self.progress.items() if p.status == "failed"}
         stacks, self._stacks = self._stacks, []
@@ -220,7 +225,7 @@ class PackSession:
             better = max if name in HIGHER_IS_BETTER else min
             if math.isfinite(value):
                 progress.best[name] = better(progress.best.get(name, value), value)
-        progress.status, progress.reason = _verdict(
+        progress.status, progress.reason = verdict(
             config, values, losses, ended=stack.step >= stack.lengths[lane]
         )
 
@@ -243,6 +248,7 @@ class PackSession:
             "stacks": [(run_ids, stack.state_dict()) for run_ids, stack in self._stacks],
             "progress": {r: dataclasses.asdict(p) for r, p in self.progress.items()},
             "choices": [dataclasses.asdict(choice) for choice in self.choices],
+            "reports": self.reports,
         }
 
     @classmethod
@@ -253,9 +259,14 @@ class PackSession:
         data: Mapping[str, DataSet],
         settings: Settings,
     ) -> PackSession:
-        """The session that ``state_dict`` was taken of: it goes on bit for bit."""
+        """The session that ``state_dict`` was taken of: it goes on bit for bit.
+
+        Args:
+            runs: those of the pack and those that have joined it; more do no harm.
+        """
         session = cls([], data, settings)
-        session._runs = dict(runs)
+        session._runs = {run_id: run for run_id, run in runs if run_id in saved["progress"]}
+        session.reports = saved.get("reports", 0)
         session.progress = {r: Progress(**p) for r, p in saved["progress"].items()}
         session.choices = [Choice(**choice) for choice in saved["choices"]]
         for run_ids, state in saved["stacks"]:
@@ -278,27 +289,3 @@ def _attempt(stack: Stack) -> Exception | None:
     except Exception as error:  # anything that a user's module may raise
         return error
     return None
-
-
-def _verdict(
-    config: RunConfig,
-    values: Mapping[str, float],
-    losses: npt.NDArray[np.float64],
-    *,
-    ended: bool,
-) -> tuple[str, str]:
-    """Status and reason of a run after an evaluation.
-
-    Args:
-        losses: the batch losses since the evaluation before, (steps,).
-        ended: whether the run has trained all its steps.
-    """
-    bad = ~(losses <= config.train.diverged_above)  # true for NaN, too
-    if bad.any():
-        return "diverged", f"batch loss {losses[bad.argmax()]:.3g}"
-    target = config.train.target
-    if target is not None:
-        sign = 1 if target.metric in HIGHER_IS_BETTER else -1
-        if sign * values[target.metric] > sign * target.value:
-            return "completed", "target reached"
-    return ("completed", "trained to the end") if ended else ("running", "")
