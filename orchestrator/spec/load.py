@@ -23,6 +23,7 @@ from orchestrator.spec.own_training import (
 )
 from orchestrator.spec.sections import FIXED, NOT_YET, SWEPT, checked
 from orchestrator.spec.seeds import parse_seeds
+from orchestrator.spec.stopping import check_stopping, parse_stopping
 from orchestrator.spec.study import Study
 from orchestrator.spec.tree import Node, find, plain
 from orchestrator.spec.varied import Varied
@@ -30,8 +31,8 @@ from orchestrator.spec.yaml_source import read_file
 from trainables.configs import HIGHER_IS_BETTER, Run
 
 STUDY_NAME = r"[A-Za-z0-9_-][A-Za-z0-9._-]{0,99}"
-KEYS = ("study", *SWEPT, "seeds", "sweep", *FIXED)
-OWN_TRAINING_KEYS = ("study", "trainable", "config", "seeds", "sweep", *FIXED)
+KEYS = ("study", *SWEPT, "seeds", "sweep", "early_stopping", *FIXED)
+OWN_TRAINING_KEYS = ("study", "trainable", "config", "seeds", "sweep", "early_stopping", *FIXED)
 
 
 def load_study(path: Path | str, overrides: Sequence[str] = ()) -> Study:
@@ -48,7 +49,16 @@ def load_study(path: Path | str, overrides: Sequence[str] = ()) -> Study:
     axes, axis_problems = parse_axes(_child(root, "sweep"), wrong_path=own_axis if own else None)
     seeds, seed_problems = parse_seeds(_child(root, "seeds"))
     fixed, fixed_problems = _fixed(root)
-    problems = [*_top_level(root), *axis_problems, *seed_problems, *fixed_problems]
+    stopping = _child(root, "early_stopping")
+    rules, rule_problems = parse_stopping(stopping, fixed.get("objective"), own=own is not None)
+    fixed["early_stopping"] = rules
+    problems = [
+        *_top_level(root),
+        *axis_problems,
+        *seed_problems,
+        *fixed_problems,
+        *rule_problems,
+    ]
     if too_many := _too_many(root, axes, len(seeds)):
         raise SpecError([*problems, too_many])
     runs, run_problems = (
@@ -86,7 +96,16 @@ def _trained(
     configs, section_problems = _validated(sections, unclear)
     problems = missing + section_problems
     if not problems and not found:
-        problems = cross_checked(sections, configs) or _objective(root, fixed, configs)
+        problems = (
+            cross_checked(sections, configs)
+            or _objective(root, fixed, configs)
+            or check_stopping(
+                _child(root, "early_stopping"),
+                fixed["early_stopping"],
+                configs["data"].values(),
+                configs["train"].values(),
+            )
+        )
     return ([], problems) if problems or found else (assembled(axes, configs), [])
 
 

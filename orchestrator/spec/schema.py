@@ -14,6 +14,8 @@ from trainables.configs import to_plain
 from trainables.configs.function_run import OWN_KEYS
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
+_BESIDE = (*FIXED, "early_stopping")
+"""The sections that studies of both kinds have."""
 _REQUIRED_UNLESS_SWEPT = ("optimizer", "train")
 
 
@@ -25,7 +27,7 @@ def json_schema() -> dict[str, Any]:
     ``name`` is written in the section, even where an axis ``<section>.name`` sets it.
     """
     sections, own_sections, definitions = _sections()
-    names = (*SWEPT, "config", *FIXED)
+    names = (*SWEPT, "config", *_BESIDE)
     return {
         "$schema": DIALECT,
         "title": "Regatta study",
@@ -85,7 +87,7 @@ def _own_training(sections: dict[str, Any]) -> dict[str, Any]:
         "required": ["objective"],
         "properties": {
             **dict.fromkeys(SWEPT, False),
-            **{name: sections[name] for name in FIXED},
+            **{name: sections[name] for name in _BESIDE},
             "config": config,
             "sweep": sweep,
         },
@@ -117,8 +119,11 @@ def _sections() -> tuple[dict[str, Any], dict[str, Any], dict[str, Any]]:
     for section in TABLES:
         members = [references[key, "validation"] for key in classes if key[0] == section]
         schemas[section] = {"oneOf": members}
+    rule = schemas["early_stopping"]
+    rules = {"type": "array", "items": rule, "minItems": 1}
+    schemas["early_stopping"] = {"oneOf": [*rule["oneOf"], rules]}
     own = {name: references[("own", name), "validation"] for name in OWN}
-    return {name: schemas[name] for name in (*SWEPT, *FIXED)}, schemas | own, definitions
+    return {name: schemas[name] for name in (*SWEPT, *_BESIDE)}, schemas | own, definitions
 
 
 class _Generator(pydantic.json_schema.GenerateJsonSchema):

@@ -12,6 +12,7 @@ from typing import Any, Literal
 import pydantic
 
 from orchestrator.spec.errors import listed, shown, suggestion
+from orchestrator.spec.stopping_rules import STOPPING_RULES
 from orchestrator.spec.study import (
     Execution,
     Objective,
@@ -43,6 +44,7 @@ TABLES: dict[str, dict[str, type[Config]]] = {
     "model": {**MODELS},
     "optimizer": {**OPTIMIZERS},
     "schedule": {**SCHEDULES},
+    "early_stopping": {**STOPPING_RULES},
 }
 USER: dict[str, type[Config]] = {"data": UserData, "model": UserModel, "schedule": UserSchedule}
 CLASSES: dict[str, type[Config]] = {
@@ -60,7 +62,7 @@ OWN: dict[str, type[Config]] = {"objective": OwnObjective, "execution": OwnExecu
 USER_NAME = r"[A-Za-z_][A-Za-z0-9_.]*:[A-Za-z_][A-Za-z0-9_.]*"
 NOT_YET = frozenset(
     {
-        *("search", "early_stopping", "procedure", "probes"),
+        *("search", "procedure", "probes"),
         "resources.workers",
     }
 )

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
+from orchestrator.spec.stopping_rules import StoppingRule
 from trainables.configs.base import Bound, Config, Count
 from trainables.configs.function_run import Run
 from trainables.configs.run import Metric
@@ -107,6 +108,8 @@ class Study:
     resources: Resources
     tracking: Tracking
     report: Report
+    early_stopping: tuple[StoppingRule, ...] = ()
+    """Rules that end runs early, each with its metric and mode."""
     trainable: str | None = None
     """``module:callable`` of the user's own training; None where Regatta trains."""
 

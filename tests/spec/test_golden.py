@@ -15,6 +15,7 @@ from orchestrator.spec import (
     Resources,
     Tracking,
 )
+from orchestrator.spec.stopping_rules import STOPPING_RULES, Asha, Budget, Median, Patience
 from trainables.configs import Digits, FunctionRun, Mlp, RunConfig, Train, run_id, to_plain
 from trainables.configs.base import Config, Epochs, Steps
 from trainables.configs.data import (
@@ -393,6 +394,37 @@ DEFAULTS: list[tuple[Config, dict[str, Any]]] = [
     (Swa(), {"start": 0.75, "every": {"epochs": 1.0}}),
     (BatchGrowth(), {"milestones": [0.3, 0.6, 0.8], "factor": 2, "largest": None}),
     (Augment(), {"crop": 0, "flip": False, "cutout": 0}),
+    (
+        Asha(),
+        {
+            "name": "asha",
+            "grace": {"epochs": 1.0},
+            "reduction": 3.0,
+            "max": None,
+            "brackets": 1,
+            "seed": 0,
+            "metric": None,
+            "mode": None,
+        },
+    ),
+    (
+        Median(),
+        {"name": "median", "grace": {"epochs": 1.0}, "min_runs": 3, "metric": None, "mode": None},
+    ),
+    (
+        Patience(evaluations=3),
+        {"name": "patience", "evaluations": 3, "min_delta": 0.0, "metric": None, "mode": None},
+    ),
+    (
+        Budget(hours=1),
+        {
+            "name": "budget",
+            "hours": 1,
+            "gpu_hours": None,
+            "cpu_hours": None,
+            "run_seconds": None,
+        },
+    ),
     (Objective(), {"metric": "valid/loss", "mode": "min"}),
     (OwnObjective(metric="a", mode="max"), {"metric": "a", "mode": "max"}),
     (OwnExecution(), {"checkpoint_every": None}),
@@ -411,6 +443,10 @@ def test_defaults(config: Config, plain: dict[str, Any]) -> None:
 
 def test_every_optimizer_is_pinned() -> None:
     assert {type(config) for config, _ in DEFAULTS} >= set(OPTIMIZERS.values())
+
+
+def test_every_stopping_rule_is_pinned() -> None:
+    assert set(STOPPING_RULES.values()) <= {type(config) for config, _ in DEFAULTS}
 
 
 def test_every_schedule_is_pinned() -> None:

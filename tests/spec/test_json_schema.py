@@ -50,6 +50,8 @@ def test_the_sweeps_are_valid(path: Path, validator: jsonschema.Draft202012Valid
         "[{name: 'a.b:c', args: {x: 1}}, {name: cosine}]}], durations: [{epochs: 2}]}\n",
         "sweep: {schedule: [{name: 'a.b:c'}, {name: cyclic, cycle_momentum: true}]}\n",
         "sweep: {optimizer: [{name: adam}], optimizer.lr: {log: [0.1, 1], points: 3}}\n",
+        "early_stopping: {name: asha, grace: {epochs: 2}, reduction: 4, max: 0.5}\n",
+        "early_stopping: [{name: patience, evaluations: 3}, {name: budget, hours: 1.5}]\n",
         "sweep: {schedule.warmup: {values: [0.1, {steps: 5}]}}\n",
     ],
 )
@@ -64,6 +66,7 @@ def test_good_studies_are_valid(more: str, validator: jsonschema.Draft202012Vali
         "config: {lr: 0.1, deep: {seed: 3}}\nseeds: 3\n",
         "sweep: {config.lr: {log: [0.1, 1], points: 3}, config.a.seed: [1]}\n",
         "execution: {checkpoint_every: 5}\nresources: {cpus: 2}\n",
+        "early_stopping: {name: median, grace: {steps: 3}, metric: any}\n",
     ],
 )
 def test_good_studies_of_own_training(
@@ -98,6 +101,10 @@ def test_the_template_is_valid(validator: jsonschema.Draft202012Validator) -> No
         BASE + "sweep: {optimizer.lr: {log: [0, 1], points: 3}}\n",
         BASE + "sweep: {schedule: [{name: cosin}]}\n",
         BASE + "objective: {metric: loss}\n",
+        BASE + "early_stopping: {name: hyperband}\n",
+        BASE + "early_stopping: []\n",
+        BASE + "early_stopping: {name: median, reduction: 3}\n",
+        BASE + "early_stopping: [{name: asha, reduction: 1}]\n",
         BASE + "config: {lr: 1}\n",
         BASE + "trainable: a:b\n",
         OWN.replace("a:b", "ab"),
