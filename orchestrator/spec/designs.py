@@ -6,7 +6,7 @@ import itertools
 import math
 import random
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 from orchestrator.spec.axes import Axis
@@ -36,21 +36,25 @@ class Design:
     """The design in words."""
 
 
-@dataclass(slots=True)
 class _Collector:
     """Takes points one by one, and keeps the new ones that the space allows."""
 
-    axes: Sequence[Axis]
-    space: Space
-    places: Mapping[str, Place]
-    """Where each constraint stands."""
-    rows: dict[Choice, None] = field(default_factory=dict)
-    refused: int = 0
-    repeated: int = 0
-    failures: int = 0
-    problems: dict[str, Problem] = field(default_factory=dict)
-    values: dict[str, list[Node]] = field(default_factory=dict)
-    known: dict[str, dict[Any, int]] = field(default_factory=dict)
+    def __init__(self, axes: Sequence[Axis], space: Space, places: Mapping[str, Place]) -> None:
+        """
+        Args:
+            places: where each constraint stands.
+        """
+        self.axes = axes
+        self.space = space
+        self.places = places
+        self.rows: dict[Choice, None] = {}
+        self.refused = self.repeated = self.failures = 0
+        self.problems: dict[str, Problem] = {}
+        self._columns = [
+            (axis.name, paths.index(axis.name) if axis.listed else None, _Values(axis))
+            for paths in [[dimension.path for dimension in space.dimensions]]
+            for axis in axes
+        ]
 
     def add(self, cells: Cells) -> bool:
         """Whether the point is a new one of the design."""
@@ -64,8 +68,8 @@ class _Collector:
         return True
 
     def row(self, cells: Cells) -> Choice | None:
+        """The point as indices into the axes' values; None where it is refused."""
         dimensions = self.space.dimensions
-        cell_of = {d.path: cell for d, cell in zip(dimensions, cells, strict=True)}
         point = {d.path: d.value(cell) for d, cell in zip(dimensions, cells, strict=True)}
         try:
             active = self.space.resolved(point)
@@ -76,24 +80,16 @@ class _Collector:
             self.failures += 1
             self._blame(error)
             return None
-        return tuple(self._index(axis, cell_of, active) for axis in self.axes)
-
-    def _index(
-        self, axis: Axis, cell_of: Mapping[str, Any], active: Mapping[str, Any]
-    ) -> int | None:
-        name = axis.name
-        if name not in active:
-            return None
-        if axis.listed:
-            return int(cell_of[name])
-        value = active[name]
-        known = self.known.setdefault(name, {})
-        key = (type(value), value)
-        if key not in known:
-            known[key] = len(known)
-            node = Node(value, axis.spot or axis.place, axis.place)
-            self.values.setdefault(name, []).append(node)
-        return known[key]
+        return tuple(
+            [
+                None
+                if name not in active
+                else values.index(active[name])
+                if number is None
+                else cells[number]
+                for name, number, values in self._columns
+            ]
+        )
 
     def _blame(self, error: PointError) -> None:
         if error.path in self.places:
@@ -106,9 +102,27 @@ class _Collector:
     def filled(self) -> list[Axis]:
         """The axes, those of ranges and ties with the values that points have."""
         return [
-            axis if axis.listed else replace(axis, values=self.values.get(axis.name, []))
-            for axis in self.axes
+            axis if axis.listed else replace(axis, values=values.nodes)
+            for axis, (_, _, values) in zip(self.axes, self._columns, strict=True)
         ]
+
+
+class _Values:
+    """The different values that the points have on an axis that is not listed."""
+
+    def __init__(self, axis: Axis) -> None:
+        self.nodes: list[Node] = []
+        self._axis = axis
+        self._known: dict[Any, int] = {}
+
+    def index(self, value: Any) -> int:
+        key = (type(value), value)
+        number = self._known.get(key)
+        if number is None:
+            number = self._known[key] = len(self.nodes)
+            axis = self._axis
+            self.nodes.append(Node(value, axis.spot or axis.place, axis.place))
+        return number
 
 
 @dataclass(frozen=True, slots=True)
