@@ -3,7 +3,17 @@
 from orchestrator.spec.errors import Problem as Problem
 from orchestrator.spec.errors import SpecError as SpecError
 from orchestrator.spec.load import load_study as load_study
+from orchestrator.spec.ranges import Range as Range
 from orchestrator.spec.schema import json_schema as json_schema
+from orchestrator.spec.searches import Grid as Grid
+from orchestrator.spec.searches import Optuna as Optuna
+from orchestrator.spec.searches import Random as Random
+from orchestrator.spec.searches import Searcher as Searcher
+from orchestrator.spec.searches import Sobol as Sobol
+from orchestrator.spec.space import Condition as Condition
+from orchestrator.spec.space import Dimension as Dimension
+from orchestrator.spec.space import PointError as PointError
+from orchestrator.spec.space import Space as Space
 from orchestrator.spec.study import Execution as Execution
 from orchestrator.spec.study import Objective as Objective
 from orchestrator.spec.study import OwnExecution as OwnExecution

@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import dataclasses
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
+from orchestrator.spec.searches import Grid, Optuna, Search, Searcher
 from orchestrator.spec.stopping_rules import StoppingRule
 from trainables.configs.base import Bound, Config, Count
 from trainables.configs.function_run import Run
 from trainables.configs.run import Metric
+
+if TYPE_CHECKING:  # it needs the sections, and they need the classes here
+    from orchestrator.spec.space import Space
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -99,11 +104,14 @@ class Study:
     overrides: tuple[str, ...]
     """``path=value`` pairs given with ``--set``."""
     axes: dict[str, tuple[Any, ...]]
-    """Dotted path → the values swept, as plain data, in the order of the file."""
+    """Dotted path → the values swept, as plain data, in the order of the file; of a range or a
+    tie, those that occur."""
     seeds: tuple[int, ...]
     configurations: tuple[Run, ...]
-    """The product of the axes, the last axis fastest, each with seed 0."""
+    """The points of the design, each with seed 0. Of a grid: the product of the axes, the last
+    axis fastest. Empty where the search is adaptive."""
     objective: OwnObjective
+    """The first of ``objectives``: it ranks the configurations."""
     execution: Execution
     resources: Resources
     tracking: Tracking
@@ -112,6 +120,31 @@ class Study:
     """Rules that end runs early, each with its metric and mode."""
     trainable: str | None = None
     """``module:callable`` of the user's own training; None where Regatta trains."""
+    search: Search = field(default_factory=Grid)
+    space: Space | None = None
+    """What is searched; None where nothing varies."""
+    objectives: tuple[OwnObjective, ...] = ()
+    """All of them; more than one where the study looks for a Pareto front."""
+    design: str = "grid"
+    """The design in words."""
+
+    @property
+    def adaptive(self) -> bool:
+        """A searcher suggests the configurations, one after the other."""
+        return isinstance(self.search, Optuna | Searcher)
+
+    def configuration(self, point: Mapping[str, Any]) -> Run:
+        """The configuration, with seed 0, of a point: a value for each dimension of ``space``.
+
+        Ties are resolved, and axes that are not there at this point left out: ``point`` may have
+        a value for them or none.
+
+        Raises:
+            PointError: a constraint or a check refuses it.
+        """
+        from orchestrator.spec.points import configuration  # it needs the classes here
+
+        return configuration(self, point)
 
     def runs(self) -> list[Run]:
         """Every configuration with every seed: seeds fastest."""

@@ -69,9 +69,9 @@ def _describe_single(hint: Any) -> str:
 
 def _range(bound: Bound) -> str:
     if bound.ge is not None and bound.le is not None:
-        return f" from {bound.ge:g} to {bound.le:g}"
+        return f" from {_limit(bound.ge)} to {_limit(bound.le)}"
     parts = [
-        f"{word} {limit:g}"
+        f"{word} {_limit(limit)}"
         for word, limit in (
             ("above", bound.gt),
             ("at least", bound.ge),
@@ -81,6 +81,10 @@ def _range(bound: Bound) -> str:
         if limit is not None
     ]
     return f" {listed(parts, last='and')}" if parts else ""
+
+
+def _limit(number: float) -> str:
+    return f"{number:,}" if isinstance(number, int) else f"{number:g}"
 
 
 def _is_union(hint: Any) -> bool:

@@ -112,7 +112,7 @@ CASES: dict[str, tuple[str, *tuple[tuple[str, str, str], ...]]] = {
         ("1:1", "train: is required", "a mapping"),
     ),
     "unknown section": (study("optimiser: {}\n"), ("4:1", "did you mean optimizer?", "schedule")),
-    "search": (study("search: {name: random}\n"), ("4:1", "search: not available", "seeds")),
+    "search": (study("search: {name: random}\n"), ("4:9", "search.runs: is required", "whole")),
     "procedure": (study("procedure: train\n"), ("4:1", "procedure: not available", "seeds")),
     "probes": (study("probes: []\n"), ("4:1", "probes: not available in this", "seeds")),
     "line break in a key": (study('"a\\nb": 3\n'), ("4:1", r"a\nb: unknown key", "data, model")),
@@ -403,7 +403,7 @@ CASES: dict[str, tuple[str, *tuple[tuple[str, str, str], ...]]] = {
     ),
     "search axis": (
         sweep("optimizer.lr: {log_uniform: [0.1, 1]}"),
-        ("4:23", "log_uniform is not available", AXIS),
+        ("4:37", "log_uniform has no points that a grid could take", "search: {name: random"),
     ),
     "misspelt grid": (
         sweep("optimizer.lr: {logg: [1, 2], points: 2}"),
