@@ -210,8 +210,12 @@ class Stack:
         x, targets = self._batches.at(step, count)
         return Batch(x, targets, self._keys + derive(step), self._scale.get("scale"))
 
-    def _evaluated(self) -> tuple[Tree, Tree]:
+    def evaluated(self) -> tuple[Tree, Tree]:
         """The parameters and buffers that are measured."""
+        with torch.no_grad(), precision.products(self.runs[0].train.precision):
+            return self._evaluated()
+
+    def _evaluated(self) -> tuple[Tree, Tree]:
         if self._averaging is None:
             return self._optimizer.evaluated(self.params, self.state), self.buffers
         first = max(0, self.step - 1) // self.steps_per_epoch * self.steps_per_epoch

@@ -6,19 +6,22 @@ import dataclasses
 import math
 import time
 import traceback
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Any, Literal
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 import torch
 
 from trainables.arrays import Arrays
-from trainables.configs.run import HIGHER_IS_BETTER, RunConfig, data_key, fusion_key
+from trainables.configs.run import RunConfig, data_key, fusion_key
 from trainables.data.dataset import DataSet
 from trainables.engine import Stack
 from trainables.precision import STORED
+from trainables.progress import Progress, Report, verdict, with_best
+from trainables.stack_state import StackState
 from trainables.stack_width import Choice, Way, choose_way, release_memory, split_evenly
 
 Strategy = Literal["auto", "fused", "sequential"]
@@ -35,30 +38,18 @@ class Settings:
     device: str = "cpu"
 
 
-@dataclass(slots=True)
-class Progress:
-    """How one run stands; what a report carries."""
+class Start(NamedTuple):
+    """Where a run begins that goes on from a shorter one."""
 
-    run_id: str
-    lane: int
-    status: str = "running"
-    reason: str = ""
-    steps: int = 0
-    epochs: float = 0.0
-    examples: int = 0
-    wall_seconds: float = 0.0
-    """The run's share of its stack's training time: elapsed seconds / lanes, summed."""
-    error: str = ""
-    final: dict[str, float] = field(default_factory=dict)
-    best: dict[str, float] = field(default_factory=dict)
+    state: StackState
+    """Of its lane, as ``Stack.lane_states`` gives it."""
+    best: Mapping[str, float]
+    seconds: float
+    """What the training up to there took."""
 
 
-@dataclass(frozen=True, slots=True)
-class Report:
-    """What happened since the last report: new history rows, and how their runs stand."""
-
-    rows: list[dict[str, Any]]
-    progress: list[dict[str, Any]]
+Ended = Callable[[Stack, Mapping[int, Progress]], None]
+"""Is shown lanes that have been trained to their end or stopped, while their stack has them."""
 
 
 class PackSession:
@@ -73,30 +64,39 @@ class PackSession:
         runs: Sequence[tuple[str, RunConfig]],
         data: Mapping[str, DataSet],
         settings: Settings,
+        starts: Mapping[str, Start] = MappingProxyType({}),
+        ended: Ended | None = None,
     ) -> None:
         """
         Args:
             runs: (run_id, configuration) of each lane of the pack.
             data: data sets by ``data_key(configuration.data)``.
+            starts: run_id → where it begins; the others begin anew.
         """
         self._runs = dict(runs)
         self._data = data
         self._arrays: dict[tuple[str, str], Arrays] = {}
         self.settings = settings
+        self._starts = starts
+        self._ended = ended
         self.progress = {run_id: Progress(run_id, lane) for lane, (run_id, _) in enumerate(runs)}
         self.choices: list[Choice] = []
         self._stacks: list[tuple[list[str], Stack]] = []
         for group in self._groups():
             self._add_group(group)
+        self._starts = {}  # they are in the stacks now
 
     @property
     def finished(self) -> bool:
         return not self._stacks
 
     def _groups(self) -> list[list[str]]:
-        groups: dict[str, list[str]] = {}
+        """Runs that can be stacked: of one fusion key, and at the same step."""
+        groups: dict[tuple[str, int], list[str]] = {}
         for run_id, config in self._runs.items():
-            groups.setdefault(fusion_key(config), []).append(run_id)
+            start = self._starts.get(run_id)
+            at = 0 if start is None else start.state["updates"]
+            groups.setdefault((fusion_key(config), at), []).append(run_id)
         return list(groups.values())
 
     def _add_group(self, run_ids: list[str]) -> None:
@@ -104,7 +104,8 @@ class PackSession:
         try:
             arrays = self._arrays_of(configs[0])
             ways = self.settings.ways
-            way = ways[len(self.choices)] if ways else None
+            # Fewer than groups where a state that was to be gone on from is lost.
+            way = ways[len(self.choices)] if ways and len(self.choices) < len(ways) else None
             choice = choose_way(configs, arrays, self.settings.strategy, way)
             self.choices.append(choice)
             for part in split_evenly(run_ids, choice.width):
@@ -116,17 +117,32 @@ class PackSession:
     def _add_stack(self, run_ids: list[str], arrays: Arrays, unfold: bool) -> None:
         """One stack of these runs, or several where memory does not hold it."""
         try:
-            stack = Stack([self._runs[run_id] for run_id in run_ids], arrays, unfold=unfold)
+            stack = self._stack(run_ids, arrays, unfold)
         except torch.OutOfMemoryError:
             if len(run_ids) == 1:
                 raise
             stack = None
         if stack is not None:
             self._stacks.append((run_ids, stack))
+            for run_id in run_ids:
+                self._begin(run_id, stack)
             return
         release_memory()
         for part in split_evenly(run_ids, math.ceil(len(run_ids) / 2)):
             self._add_stack(part, arrays, unfold)
+
+    def _stack(self, run_ids: list[str], arrays: Arrays, unfold: bool) -> Stack:
+        configs = [self._runs[run_id] for run_id in run_ids]
+        if run_ids[0] not in self._starts:
+            return Stack(configs, arrays, unfold=unfold)
+        states = [self._starts[run_id].state for run_id in run_ids]
+        return Stack.of_states(configs, arrays, states, unfold=unfold)
+
+    def _begin(self, run_id: str, stack: Stack) -> None:
+        start, progress = self._starts.get(run_id), self.progress[run_id]
+        if start is not None:
+            progress.best, progress.wall_seconds = dict(start.best), start.seconds
+            self._clock(progress, stack)
 
     def _arrays_of(self, config: RunConfig) -> Arrays:
         key = (data_key(config), config.train.precision)
@@ -149,6 +165,7 @@ class PackSession:
                 due = part.due()
                 touched.update(part_ids[lane] for lane in due)
                 rows += self._evaluate(part_ids, part, due)
+                self._show_ended(part_ids, part)
                 self._keep_unfinished(part_ids, part)
         reported = [self.progress[run_id] for run_id in self._runs if run_id in touched]
         return Report(rows, [dataclasses.asdict(progress) for progress in reported])
@@ -212,17 +229,23 @@ class PackSession:
         losses: npt.NDArray[np.float64],
     ) -> None:
         config = self._runs[progress.run_id]
-        progress.steps = stack.updates
-        progress.epochs = stack.step / stack.steps_per_epoch
-        progress.examples = stack.step * config.train.batch_size
+        self._clock(progress, stack)
         progress.final = values
-        for name, value in values.items():
-            better = max if name in HIGHER_IS_BETTER else min
-            if math.isfinite(value):
-                progress.best[name] = better(progress.best.get(name, value), value)
-        progress.status, progress.reason = _verdict(
+        progress.best = with_best(progress.best, values)
+        progress.status, progress.reason = verdict(
             config, values, losses, ended=stack.step >= stack.lengths[lane]
         )
+
+    def _clock(self, progress: Progress, stack: Stack) -> None:
+        progress.steps = stack.updates
+        progress.epochs = stack.step / stack.steps_per_epoch
+        progress.examples = stack.step * self._runs[progress.run_id].train.batch_size
+
+    def _show_ended(self, run_ids: list[str], stack: Stack) -> None:
+        standing = {lane: self.progress[run_id] for lane, run_id in enumerate(run_ids)}
+        ended = {lane: p for lane, p in standing.items() if p.status in ("completed", "stopped")}
+        if ended and self._ended is not None:
+            self._ended(stack, ended)
 
     def _keep_unfinished(self, run_ids: list[str], stack: Stack) -> None:
         going = [lane for lane, r in enumerate(run_ids) if self.progress[r].status == "running"]
@@ -252,9 +275,10 @@ class PackSession:
         runs: Sequence[tuple[str, RunConfig]],
         data: Mapping[str, DataSet],
         settings: Settings,
+        ended: Ended | None = None,
     ) -> PackSession:
         """The session that ``state_dict`` was taken of: it goes on bit for bit."""
-        session = cls([], data, settings)
+        session = cls([], data, settings, ended=ended)
         session._runs = dict(runs)
         session.progress = {r: Progress(**p) for r, p in saved["progress"].items()}
         session.choices = [Choice(**choice) for choice in saved["choices"]]
@@ -278,27 +302,3 @@ def _attempt(stack: Stack) -> Exception | None:
     except Exception as error:  # anything that a user's module may raise
         return error
     return None
-
-
-def _verdict(
-    config: RunConfig,
-    values: Mapping[str, float],
-    losses: npt.NDArray[np.float64],
-    *,
-    ended: bool,
-) -> tuple[str, str]:
-    """Status and reason of a run after an evaluation.
-
-    Args:
-        losses: the batch losses since the evaluation before, (steps,).
-        ended: whether the run has trained all its steps.
-    """
-    bad = ~(losses <= config.train.diverged_above)  # true for NaN, too
-    if bad.any():
-        return "diverged", f"batch loss {losses[bad.argmax()]:.3g}"
-    target = config.train.target
-    if target is not None:
-        sign = 1 if target.metric in HIGHER_IS_BETTER else -1
-        if sign * values[target.metric] > sign * target.value:
-            return "completed", "target reached"
-    return ("completed", "trained to the end") if ended else ("running", "")

@@ -5,6 +5,7 @@ from orchestrator.spec.errors import SpecError as SpecError
 from orchestrator.spec.load import load_study as load_study
 from orchestrator.spec.schema import json_schema as json_schema
 from orchestrator.spec.study import Execution as Execution
+from orchestrator.spec.study import Minutes as Minutes
 from orchestrator.spec.study import Objective as Objective
 from orchestrator.spec.study import OwnExecution as OwnExecution
 from orchestrator.spec.study import OwnObjective as OwnObjective
