@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Literal
 
 from orchestrator.launch import Finish, checked_data, open_study, train
+from orchestrator.launch.extend import NOTHING, extension_of
 from orchestrator.plan import (
     Estimate,
     Pack,
@@ -38,6 +39,8 @@ class Plan:
     slots: int
     packs: list[Pack]
     estimate: Estimate
+    extension: str = ""
+    """Which runs go on from shorter ones, and why others do not; empty where none has one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +67,7 @@ def plan_study(study: Study | str | Path, results: str | Path = "results") -> Pl
     statuses: dict[str, str] = {}
     measured: dict[str, float] = {}
     took: list[float] = []
+    extension = NOTHING
     if (folder / "store.sqlite").is_file():
         with Store.open(folder) as store:
             statuses = store.statuses()
@@ -73,17 +77,21 @@ def plan_study(study: Study | str | Path, results: str | Path = "results") -> Pl
                 for outcome in store.outcomes()
                 if outcome.run_id in own and outcome.status == "completed"
             ]
+            settled = [name for name, status in statuses.items() if status in SETTLED]
+            missing = {name: run for name, run in trained.items() if name not in settled}
+            extension = extension_of(store, trained, missing)
     done = {name for name, status in statuses.items() if status in SETTLED}
     left = {name: run for name, run in runs.items() if name not in done}
     slots = max(1, int((os.cpu_count() or 1) / study.resources.cpus))
     slots = min(slots, study.resources.max_concurrent or slots)
-    packs = make_packs(left, slots=slots, most_lanes=study.execution.lanes) if left else []
+    lanes, starts = study.execution.lanes, extension.starts
+    packs = make_packs(left, slots=slots, most_lanes=lanes, starts=starts) if left else []
     expected = (
-        estimate(by_kind(left)[0], slots=slots, measured=measured)
+        estimate(by_kind(left)[0], slots=slots, measured=measured, starts=starts)
         if study.trainable is None
         else estimate_own(len(left), slots=slots, measured=took)
     )
-    return Plan(study, len(runs), len(runs) - len(left), slots, packs, expected)
+    return Plan(study, len(runs), len(runs) - len(left), slots, packs, expected, extension.line)
 
 
 def _seconds_per_step(store: Store, runs: Mapping[str, RunConfig]) -> dict[str, float]:

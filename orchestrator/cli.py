@@ -111,6 +111,7 @@ def _plan_as_data(planned: Plan) -> dict[str, Any]:
             {"pack_id": pack.pack_id, "lanes": len(pack.run_ids), "runs": list(pack.run_ids)}
             for pack in planned.packs
         ],
+        "extension": planned.extension,
         "estimate": {
             "seconds": planned.estimate.seconds,
             "slot_seconds": planned.estimate.slot_seconds,
@@ -131,6 +132,8 @@ def _show_plan(planned: Plan) -> None:
     table.add_row("axes", f"{axes or 'none'} × {len(study.seeds)} seeds")
     done = f", {planned.finished} of them finished" if planned.finished else ""
     table.add_row("runs", f"{planned.runs}{done}")
+    if planned.extension:
+        table.add_row("extended", planned.extension)
     lanes = ", ".join(str(len(pack.run_ids)) for pack in planned.packs[:8])
     more = ", …" if len(planned.packs) > 8 else ""
     how = f", lanes: {lanes}{more}" if study.trainable is None else ", one run each"
@@ -216,6 +219,8 @@ def status(folder: Folder) -> None:
     table.add_row("started", str(meta.get("started")))
     table.add_row("finished", str(meta.get("finished") or "not yet"))
     Console().print(table)
+    for note in meta.get("notes", [])[-10:]:
+        _say(f"note: {note}")
     for outcome in [o for o in outcomes if o.status == "failed"][:10]:
         _say(f"failed: {outcome.run_id}: {outcome.reason}")
 

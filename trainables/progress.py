@@ -1,9 +1,11 @@
-"""How one run stands, and whether an evaluation ends it."""
+"""How the runs of a pack stand, and what an evaluation says of a run."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -27,6 +29,24 @@ class Progress:
     error: str = ""
     final: dict[str, float] = field(default_factory=dict)
     best: dict[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """What happened since the last report: new history rows, and how their runs stand."""
+
+    rows: list[dict[str, Any]]
+    progress: list[dict[str, Any]]
+
+
+def with_best(best: Mapping[str, float], values: Mapping[str, float]) -> dict[str, float]:
+    """The best finite value of every metric, these values included."""
+    found = dict(best)
+    for name, value in values.items():
+        better = max if name in HIGHER_IS_BETTER else min
+        if math.isfinite(value):
+            found[name] = better(found.get(name, value), value)
+    return found
 
 
 def verdict(

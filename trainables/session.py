@@ -6,20 +6,22 @@ import dataclasses
 import math
 import time
 import traceback
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from types import MappingProxyType
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 import torch
 
 from trainables.arrays import Arrays
-from trainables.configs.run import HIGHER_IS_BETTER, RunConfig, data_key, fusion_key
+from trainables.configs.run import RunConfig, data_key, fusion_key
 from trainables.data.dataset import DataSet
 from trainables.engine import Stack
 from trainables.precision import STORED
-from trainables.progress import Progress, verdict
+from trainables.progress import Progress, Report, verdict, with_best
+from trainables.stack_state import StackState
 from trainables.stack_width import Choice, Way, choose_way, release_memory, split_evenly
 
 Strategy = Literal["auto", "fused", "sequential"]
@@ -36,12 +38,18 @@ class Settings:
     device: str = "cpu"
 
 
-@dataclass(frozen=True, slots=True)
-class Report:
-    """What happened since the last report: new history rows, and how their runs stand."""
+class Start(NamedTuple):
+    """Where a run begins that goes on from a shorter one."""
 
-    rows: list[dict[str, Any]]
-    progress: list[dict[str, Any]]
+    state: StackState
+    """Of its lane, as ``Stack.lane_states`` gives it."""
+    best: Mapping[str, float]
+    seconds: float
+    """What the training up to there took."""
+
+
+Ended = Callable[[Stack, Mapping[int, Progress]], None]
+"""Is shown lanes that have been trained to their end or stopped, while their stack has them."""
 
 
 class PackSession:
@@ -56,22 +64,28 @@ class PackSession:
         runs: Sequence[tuple[str, RunConfig]],
         data: Mapping[str, DataSet],
         settings: Settings,
+        starts: Mapping[str, Start] = MappingProxyType({}),
+        ended: Ended | None = None,
     ) -> None:
         """
         Args:
             runs: (run_id, configuration) of each lane of the pack.
             data: data sets by ``data_key(configuration.data)``.
+            starts: run_id → where it begins; the others begin anew.
         """
         self._runs = dict(runs)
         self._data = data
         self._arrays: dict[tuple[str, str], Arrays] = {}
         self.settings = settings
+        self._starts = starts
+        self._ended = ended
         self.progress = {run_id: Progress(run_id, lane) for lane, (run_id, _) in enumerate(runs)}
         self.choices: list[Choice] = []
         self.reports = 0
         """Reports made so far, over all attempts of the pack."""
         self._stacks: list[tuple[list[str], Stack]] = []
         self._add_groups(list(self._runs))
+        self._starts = {}  # they are in the stacks now
 
     @property
     def finished(self) -> bool:
@@ -97,9 +111,12 @@ class PackSession:
         self._add_groups([run_id for run_id, _ in runs])
 
     def _add_groups(self, run_ids: Sequence[str]) -> None:
-        groups: dict[str, list[str]] = {}
+        """Stacks of what can be stacked: runs of one fusion key, at the same step."""
+        groups: dict[tuple[str, int], list[str]] = {}
         for run_id in run_ids:
-            groups.setdefault(fusion_key(self._runs[run_id]), []).append(run_id)
+            start = self._starts.get(run_id)
+            at = 0 if start is None else start.state["updates"]
+            groups.setdefault((fusion_key(self._runs[run_id]), at), []).append(run_id)
         for group in groups.values():
             self._add_group(group)
 
@@ -107,7 +124,8 @@ class PackSession:
         configs = [self._runs[run_id] for run_id in run_ids]
         try:
             arrays = self._arrays_of(configs[0])
-            # A group that joins later has no recorded way the first time.
+            # None is recorded for a group that joins for the first time, nor where a state that
+            # was to be gone on from is lost.
             way = next(iter((self.settings.ways or ())[len(self.choices) :]), None)
             choice = choose_way(configs, arrays, self.settings.strategy, way)
             self.choices.append(choice)
@@ -120,17 +138,32 @@ class PackSession:
     def _add_stack(self, run_ids: list[str], arrays: Arrays, unfold: bool) -> None:
         """One stack of these runs, or several where memory does not hold it."""
         try:
-            stack = Stack([self._runs[run_id] for run_id in run_ids], arrays, unfold=unfold)
+            stack = self._stack(run_ids, arrays, unfold)
         except torch.OutOfMemoryError:
             if len(run_ids) == 1:
                 raise
             stack = None
         if stack is not None:
             self._stacks.append((run_ids, stack))
+            for run_id in run_ids:
+                self._begin(run_id, stack)
             return
         release_memory()
         for part in split_evenly(run_ids, math.ceil(len(run_ids) / 2)):
             self._add_stack(part, arrays, unfold)
+
+    def _stack(self, run_ids: list[str], arrays: Arrays, unfold: bool) -> Stack:
+        configs = [self._runs[run_id] for run_id in run_ids]
+        if run_ids[0] not in self._starts:
+            return Stack(configs, arrays, unfold=unfold)
+        states = [self._starts[run_id].state for run_id in run_ids]
+        return Stack.of_states(configs, arrays, states, unfold=unfold)
+
+    def _begin(self, run_id: str, stack: Stack) -> None:
+        start, progress = self._starts.get(run_id), self.progress[run_id]
+        if start is not None:
+            progress.best, progress.wall_seconds = dict(start.best), start.seconds
+            self._clock(progress, stack)
 
     def _arrays_of(self, config: RunConfig) -> Arrays:
         key = (data_key(config), config.train.precision)
@@ -154,6 +187,7 @@ class PackSession:
                 due = part.due()
                 touched.update(part_ids[lane] for lane in due)
                 rows += self._evaluate(part_ids, part, due)
+                self._show_ended(part_ids, part)
                 self._keep_unfinished(part_ids, part)
         reported = [self.progress[run_id] for run_id in self._runs if run_id in touched]
         return Report(rows, [dataclasses.asdict(progress) for progress in reported])
@@ -217,17 +251,23 @@ class PackSession:
         losses: npt.NDArray[np.float64],
     ) -> None:
         config = self._runs[progress.run_id]
-        progress.steps = stack.updates
-        progress.epochs = stack.step / stack.steps_per_epoch
-        progress.examples = stack.step * config.train.batch_size
+        self._clock(progress, stack)
         progress.final = values
-        for name, value in values.items():
-            better = max if name in HIGHER_IS_BETTER else min
-            if math.isfinite(value):
-                progress.best[name] = better(progress.best.get(name, value), value)
+        progress.best = with_best(progress.best, values)
         progress.status, progress.reason = verdict(
             config, values, losses, ended=stack.step >= stack.lengths[lane]
         )
+
+    def _clock(self, progress: Progress, stack: Stack) -> None:
+        progress.steps = stack.updates
+        progress.epochs = stack.step / stack.steps_per_epoch
+        progress.examples = stack.step * self._runs[progress.run_id].train.batch_size
+
+    def _show_ended(self, run_ids: list[str], stack: Stack) -> None:
+        standing = {lane: self.progress[run_id] for lane, run_id in enumerate(run_ids)}
+        ended = {lane: p for lane, p in standing.items() if p.status in ("completed", "stopped")}
+        if ended and self._ended is not None:
+            self._ended(stack, ended)
 
     def _keep_unfinished(self, run_ids: list[str], stack: Stack) -> None:
         going = [lane for lane, r in enumerate(run_ids) if self.progress[r].status == "running"]
@@ -258,13 +298,14 @@ class PackSession:
         runs: Sequence[tuple[str, RunConfig]],
         data: Mapping[str, DataSet],
         settings: Settings,
+        ended: Ended | None = None,
     ) -> PackSession:
         """The session that ``state_dict`` was taken of: it goes on bit for bit.
 
         Args:
             runs: those of the pack and those that have joined it; more do no harm.
         """
-        session = cls([], data, settings)
+        session = cls([], data, settings, ended=ended)
         session._runs = {run_id: run for run_id, run in runs if run_id in saved["progress"]}
         session.reports = saved.get("reports", 0)
         session.progress = {r: Progress(**p) for r, p in saved["progress"].items()}

@@ -15,6 +15,7 @@ from orchestrator.spec.space import Dimension as Dimension
 from orchestrator.spec.space import PointError as PointError
 from orchestrator.spec.space import Space as Space
 from orchestrator.spec.study import Execution as Execution
+from orchestrator.spec.study import Minutes as Minutes
 from orchestrator.spec.study import Objective as Objective
 from orchestrator.spec.study import OwnExecution as OwnExecution
 from orchestrator.spec.study import OwnObjective as OwnObjective

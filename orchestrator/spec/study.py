@@ -41,14 +41,26 @@ class Objective(OwnObjective):
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class Minutes(Config):
+    """A duration by the clock."""
+
+    minutes: Annotated[float, Bound(gt=0)]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Execution(Config):
     """How packs are trained. None of this changes what a run computes beyond rounding."""
 
     strategy: Literal["auto", "fused", "sequential"] = "auto"
     lanes: Count | None = None
     """At most this many runs a pack; by default as few packs as keep every slot busy."""
-    checkpoint_every: Count | None = None
-    """Evaluations between checkpoints; by default about every 30 seconds."""
+    checkpoint_every: Count | Minutes | None = None
+    """Evaluations between checkpoints, or ``{minutes: n}``; by default about every 30 seconds."""
+    keep: Count = 2
+    """Checkpoints kept of each pack: where the last one is damaged, the one before is used."""
+    save: Literal["none", "best", "all"] = "none"
+    """Whose final states are kept, to be loaded or gone on from: of no run, of the best
+    ``report.top`` configurations, or of all."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 from orchestrator.store import decisions, history, packs, standing
 from orchestrator.store.decisions import Decision
+from orchestrator.store.inherit import Trained, inherit, metrics_of, trained_runs
 from orchestrator.store.schema import MIGRATIONS, READABLE, SCHEMA, SCHEMA_VERSION
 from orchestrator.store.standing import Outcome
 
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 FILE = "store.sqlite"
+_MOST_NOTES = 1000
 
 
 class StoreError(Exception):
@@ -197,6 +199,24 @@ class Store:
     def decisions(self, pack_id: str | None = None) -> list[Decision]:
         """What was decided for one pack, or for all, in the order of their reports."""
         return decisions.read(self._db, pack_id)
+
+    def trained_runs(self) -> list[Trained]:
+        """Every run that has ended and is not trained again, of earlier plans, too."""
+        return trained_runs(self._db)
+
+    def metrics_of(self, run_id: str, *, until: int) -> list[dict[str, float]]:
+        """A run's metrics at each evaluation up to step ``until``."""
+        return metrics_of(self._db, run_id, self._metrics, until)
+
+    def inherit(self, origins: Iterable[tuple[str, str, int]]) -> None:
+        """(run_id, shorter run, step): the run goes on from there, and has the history so far."""
+        with self._transaction():
+            for run_id, origin, until in origins:
+                inherit(self._db, run_id, origin, self._metrics, until)
+
+    def note(self, *texts: str) -> None:
+        """Keeps a word on something that went wrong and was made good (meta ``notes``)."""
+        self.set_meta(notes=[*self.meta().get("notes", []), *texts][-_MOST_NOTES:])
 
     def fail_runs(self, run_ids: Sequence[str], error: str) -> list[Outcome]:
         """Marks those of the runs that have not finished as failed; returns how they stand."""
