@@ -93,7 +93,8 @@ class _Collector:
 
     def _blame(self, error: PointError) -> None:
         if error.path in self.places:
-            path, place = "search.constraints", self.places[error.path]
+            number = list(self.places).index(error.path)
+            path, place = f"search.constraints.{number}", self.places[error.path]
         else:
             axis = next(axis for axis in self.axes if axis.name == error.path)
             path, place = f"sweep.{axis.name}", axis.spot or axis.place
@@ -141,13 +142,11 @@ def drawn(
     search: Search,
     first: Sequence[First] = (),
     places: Mapping[str, Place] | None = None,
-    whole: Place | None = None,
 ) -> Design:
     """The design of ``search``; of an adaptive one, a sample of its space.
 
     Args:
         places: constraint → where it stands.
-        whole: where the search stands.
     """
     if isinstance(search, Grid) and space.plain and not first:
         sizes = [range(len(axis.values)) for axis in axes]
@@ -155,10 +154,10 @@ def drawn(
         return Design(list(axes), rows, [], f"grid, {_count(len(rows))}")
     collector = _Collector(axes, space, places or {})
     problems = _tried_first(collector, search, first)
-    spot = next(iter((places or {}).values()), None) or whole or Place("")
     line = _grid(collector) if isinstance(search, Grid) else _draw(collector, search)
     problems += collector.problems.values()
     if not problems and (short := _too_few(collector, search)):
+        spot = next(iter(collector.places.values()))
         problems.append(Problem(spot, "search.constraints", short))
     return Design(collector.filled(), list(collector.rows), problems, line)
 

@@ -9,10 +9,10 @@ from typing import Any
 
 from orchestrator.spec.axes import MAX_RUNS, Axis
 from orchestrator.spec.designs import Design, drawn
-from orchestrator.spec.errors import Place, Problem, SpecError
+from orchestrator.spec.errors import Problem, SpecError
 from orchestrator.spec.names import names_of
 from orchestrator.spec.overrides import with_default
-from orchestrator.spec.search import Parsed, first_points, parse_search
+from orchestrator.spec.search import first_points, parse_search
 from orchestrator.spec.searches import Grid, Search
 from orchestrator.spec.sections import SWEPT
 from orchestrator.spec.space import Space
@@ -49,8 +49,8 @@ def planned(root: Node, axes: Sequence[Axis], seeds: int, found: Sequence[Proble
     own = "trainable" in root.content
     parsed = parse_search(root.content.get("search"))
     search = parsed.search or Grid()
-    swept = find(root, ["sweep"]).content
-    all_axes = list(swept) if isinstance(swept, dict) else []
+    sweep = root.content.get("sweep")
+    all_axes = list(sweep.content) if sweep and isinstance(sweep.content, dict) else []
     names = names_of(root, all_axes, own=own)
     finite, no_points = (
         listed_out(axes) if isinstance(search, Grid) and parsed.search else (list(axes), [])
@@ -65,14 +65,9 @@ def planned(root: Node, axes: Sequence[Axis], seeds: int, found: Sequence[Proble
         design = _partly(spanned.axes)
     else:
         _limited(root, spanned.axes, search, seeds, found)
-        places = _places(parsed)
-        whole = find(root, ["search"]).place
-        design = drawn(spanned.axes, spanned.space, search, first, places, whole)
+        places = {str(node.content): node.place for node in parsed.constraints}
+        design = drawn(spanned.axes, spanned.space, search, first, places)
     return Planned(search, spanned.space, spanned.axes, design, problems + design.problems)
-
-
-def _places(parsed: Parsed) -> dict[str, Place]:
-    return {str(node.content): node.place for node in parsed.constraints}
 
 
 def _base(root: Node, *, own: bool) -> dict[str, Any]:

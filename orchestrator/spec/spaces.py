@@ -77,10 +77,11 @@ def listed_out(axes: Sequence[Axis]) -> tuple[list[Axis], list[Problem]]:
             found.append(replace(axis, values=values, range=None))
             continue
         scale = "log" if axis.range.log else "linear"
-        ends = f"[{axis.range.low:g}, {axis.range.high:g}]"
+        ends = shown([axis.range.low, axis.range.high])
+        many = "no points that a grid could take" if count is None else f"{count:,} points"
         message = (
-            f"{axis.range.kind} has no points that a grid could take; write "
-            f"{{{scale}: {ends}, points: n}}, or search: {{name: random, runs: n}}"
+            f"{axis.range.kind} has {many}; write {{{scale}: {ends}, points: n}}, or search: "
+            "{name: random, runs: n}"
         )
         problems.append(Problem(place, f"sweep.{axis.name}", message))
     return found, problems
