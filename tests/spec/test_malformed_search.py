@@ -271,7 +271,8 @@ CASES: dict[str, Case] = {
     ),
     "own axes": (
         own(
-            "search: {name: random, runs: 3}\nsweep: {config.lr: {uniform: [0, 1]}, config.x: {tied: 'lr * config.y'}}\n"
+            "search: {name: random, runs: 3}\nsweep: {config.lr: {uniform: [0, 1]}, "
+            "config.x: {tied: 'lr * config.y'}}\n"
         ),
         ("5:56", "sweep.config.x: tied: there is no path", "config.y; did you mean config.x?"),
     ),
@@ -289,7 +290,8 @@ CASES: dict[str, Case] = {
     ),
     "own path": (
         own(
-            "config: {x: 3}\nsearch: {name: random, runs: 3}\nsweep: {config.x.lr: {uniform: [0, 1]}}\n"
+            "config: {x: 3}\nsearch: {name: random, "
+            "runs: 3}\nsweep: {config.x.lr: {uniform: [0, 1]}}\n"
         ),
         ("6:9", "config.x: must be a mapping where a longer", "3 (with config.x.lr = 0.844422)"),
     ),

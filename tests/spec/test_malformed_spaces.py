@@ -297,7 +297,8 @@ CASES: dict[str, Case] = {
     ),
     "tied inactive": (
         two(
-            "optimizer.momentum: {uniform: [0.1, 0.5], when: {schedule.name: rex}}, schedule.name: [rex, cosine], train.clip_norm: {tied: 'optimizer.beta1 * 2'}"
+            "optimizer.momentum: {uniform: [0.1, 0.5], when: {schedule.name: rex}}, "
+            "schedule.name: [rex, cosine], train.clip_norm: {tied: 'optimizer.beta1 * 2'}"
         ),
         (
             "5:134",
@@ -340,7 +341,8 @@ CASES: dict[str, Case] = {
     ),
     "when never": (
         two(
-            "optimizer.name: [sgd, adam], optimizer.momentum: {values: [0.1], when: {optimizer.name: sgdd}}"
+            "optimizer.name: [sgd, adam], optimizer.momentum: {values: [0.1], "
+            "when: {optimizer.name: sgdd}}"
         ),
         (
             "5:97",
@@ -350,7 +352,8 @@ CASES: dict[str, Case] = {
     ),
     "when never in mapping": (
         two(
-            "schedule: [{name: rex}, {name: cosine}], schedule.warmup: {uniform: [0.1, 0.2], when: {schedule.name: [rex, step]}}"
+            "schedule: [{name: rex}, {name: cosine}], schedule.warmup: {uniform: [0.1, 0.2], "
+            "when: {schedule.name: [rex, step]}}"
         ),
         (
             "5:111",
@@ -364,7 +367,8 @@ CASES: dict[str, Case] = {
     ),
     "when circle": (
         two(
-            "optimizer.momentum: {values: [0.1], when: {optimizer.nesterov: true}}, optimizer.nesterov: {values: [true], when: {momentum: 0.1}}"
+            "optimizer.momentum: {values: [0.1], when: {optimizer.nesterov: true}}, "
+            "optimizer.nesterov: {values: [true], when: {momentum: 0.1}}"
         ),
         ("5:38", "sweep.optimizer.momentum: depends on itself", "tied and when must not lead back"),
     ),
