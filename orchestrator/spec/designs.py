@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import math
 import random
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -49,6 +48,8 @@ class _Collector:
         self.places = places
         self.rows: dict[Choice, None] = {}
         self.refused = self.repeated = self.failures = 0
+        self.refused_rows: set[Choice] = set()
+        """Of a finite space, the different points that are refused."""
         self.problems: dict[str, Problem] = {}
         self._columns = [
             (axis.name, paths.index(axis.name) if axis.listed else None, _Values(axis))
@@ -73,8 +74,17 @@ class _Collector:
         point = {d.path: d.value(cell) for d, cell in zip(dimensions, cells, strict=True)}
         try:
             active = self.space.resolved(point)
-        except RefusedError:
+        except RefusedError as error:
             self.refused += 1
+            if self.space.finite:
+                self.refused_rows.add(
+                    tuple(
+                        [
+                            cell if d.path in error.active else None
+                            for d, cell in zip(dimensions, cells, strict=True)
+                        ]
+                    )
+                )
             return None
         except PointError as error:
             self.failures += 1
@@ -208,9 +218,8 @@ def _grid(collector: _Collector) -> str:
         if collector.failures >= MAX_FAILURES:
             break
     line = f"grid, {_count(len(collector.rows))}"
-    if collector.refused:
-        total = math.prod(map(len, sizes))
-        line += f"; constraints refuse {collector.refused:,} of {total:,} points"
+    if refused := len(collector.refused_rows):
+        line += f"; constraints refuse {refused:,} of {len(collector.rows) + refused:,} points"
     return line
 
 
@@ -250,7 +259,10 @@ def _too_few(collector: _Collector, search: Search) -> str | None:
     """Why there are not enough points, where that is the constraints' doing."""
     rows, refused = len(collector.rows), collector.refused
     if isinstance(search, Grid):
-        return None if rows else f"allow none of the grid's {refused:,} points"
+        points = "point" if len(collector.refused_rows) == 1 else "points"
+        return (
+            None if rows else f"allow none of the grid's {len(collector.refused_rows):,} {points}"
+        )
     wanted = search.runs if isinstance(search, Random | Sobol) else 1
     if rows >= wanted or refused <= collector.repeated:
         return None

@@ -27,6 +27,11 @@ class PointError(Exception):
 class RefusedError(PointError):
     """A constraint does not hold at the point."""
 
+    def __init__(self, message: str, active: Mapping[str, Any]) -> None:
+        super().__init__(message)
+        self.active = active
+        """What the point sets."""
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Condition:
@@ -104,6 +109,11 @@ class Space:
         parts = [*self.ties, *self.constraints, *(d for d in self.dimensions if d.when)]
         return not parts
 
+    @property
+    def finite(self) -> bool:
+        """All of its dimensions are listed."""
+        return all(dimension.range is None for dimension in self.dimensions)
+
     def resolved(self, point: Mapping[str, Any]) -> dict[str, Any]:
         """What the point sets: without inactive axes, with those that are tied.
 
@@ -123,7 +133,7 @@ class Space:
                 raise PointError(f"{part.path} has no value", part.path)
         for constraint in self.constraints:
             if not self._satisfied(constraint, active):
-                raise RefusedError(f"does not satisfy {constraint.expression.text}")
+                raise RefusedError(f"does not satisfy {constraint.expression.text}", active)
         return active
 
     def _holds(self, condition: Condition, active: Mapping[str, Any]) -> bool:

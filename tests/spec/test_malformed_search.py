@@ -202,7 +202,7 @@ CASES: dict[str, Case] = {
     ),
     "constraint no axes infeasible": (
         study("search: {constraints: [optimizer.lr > 1]}\n"),
-        ("4:24", "search.constraints: allow none of", "the grid's 1 points"),
+        ("4:24", "search.constraints: allow none of", "the grid's 1 point"),
     ),
     "adaptive infeasible": (
         two(LR, "search: {name: optuna, runs: 5, constraints: [lr < 0.05]}\n"),
