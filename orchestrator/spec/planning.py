@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from orchestrator.spec.axes import MAX_RUNS, Axis
@@ -58,6 +58,10 @@ def planned(root: Node, axes: Sequence[Axis], seeds: int, found: Sequence[Proble
     spanned = span(finite, names, _base(root, own=own), parsed.constraints)
     first, wrong_first = first_points(parsed.first, spanned.space, names)
     problems = [*parsed.problems, *no_points, *spanned.problems, *wrong_first]
+    search = replace(search, first=tuple(point.values for point in first))
+    if not isinstance(search, Grid) and len(search.first) > search.runs:
+        message = f"{len(search.first)} points, and runs is {search.runs}; it must be as many"
+        problems.append(Problem(find(root, ["search", "first"]).place, "search.first", message))
     if parsed.search is not None and not isinstance(search, Grid) and not all_axes:
         message = f"{search.name} needs a sweep: there is no axis to draw"
         problems.append(Problem(find(root, ["search"]).place, "search", message))
@@ -82,7 +86,7 @@ def _base(root: Node, *, own: bool) -> dict[str, Any]:
 
 def _partly(axes: Sequence[Axis]) -> Design:
     """Of a sweep that is wrong: what the lists in it would give, in part where that is much."""
-    lists = [axis for axis in axes if axis.listed and not axis.when]
+    lists = [axis for axis in axes if axis.listed and axis.sets and not axis.when]
     sizes = [len(axis.values) for axis in lists]
     if math.prod(sizes) <= MOST_TRIED:
         return drawn(lists, _EMPTY, Grid())

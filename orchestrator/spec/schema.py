@@ -16,6 +16,7 @@ from trainables.configs import to_plain
 from trainables.configs.function_run import OWN_KEYS
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
+VARIABLE = r"^let\.[A-Za-z_][A-Za-z0-9_]*$"
 _REQUIRED_UNLESS_SWEPT = ("optimizer", "train")
 
 
@@ -82,7 +83,7 @@ def _own_training(sections: dict[str, Any]) -> dict[str, Any]:
     sweep = {
         "description": "Axes by dotted path; every combination of their values is run.",
         "type": "object",
-        "patternProperties": {rf"^config\.{key}(\.[^.]+)*$": _axis({})},
+        "patternProperties": {rf"^config\.{key}(\.[^.]+)*$": _axis({}), VARIABLE: _axis({})},
         "additionalProperties": False,
     }
     return {
@@ -162,7 +163,10 @@ def _sweep() -> dict[str, Any]:
         "description": "Axes by dotted path; every combination of their values is run.",
         "type": "object",
         "properties": whole,
-        "patternProperties": {rf"^({'|'.join(SWEPT)})(\.[^.]+)+$": _axis({})},
+        "patternProperties": {
+            rf"^({'|'.join(SWEPT)})(\.[^.]+)+$": _axis({}),
+            VARIABLE: _axis({}),
+        },
         "additionalProperties": False,
     }
 

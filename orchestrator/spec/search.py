@@ -67,7 +67,9 @@ def first_points(
                 found.append(Problem(place, f"{path}.{name}", str(error)))
         problems += found
         if not found:
-            points.append(First(node.place, path, cells))
+            by_path = {dimension.path: dimension for dimension in space.dimensions}
+            values = {name: by_path[name].value(cell) for name, cell in cells.items()}
+            points.append(First(node.place, path, cells, values))
     return points, problems
 
 

@@ -106,7 +106,8 @@ class Space:
     @property
     def plain(self) -> bool:
         """Every combination is a point as it stands."""
-        parts = [*self.ties, *self.constraints, *(d for d in self.dimensions if d.when)]
+        bound = [d for d in self.dimensions if d.when or d.path.startswith("let.")]
+        parts = [*self.ties, *self.constraints, *bound]
         return not parts
 
     @property
@@ -123,7 +124,7 @@ class Space:
         """
         active: dict[str, Any] = {}
         for part in self.order:
-            if not all(self._holds(condition, active) for condition in part.when):
+            if not self.there(part, active):
                 continue
             if isinstance(part, Tie):
                 active[part.path] = self._tied(part, active)
@@ -136,9 +137,13 @@ class Space:
                 raise RefusedError(f"does not satisfy {constraint.expression.text}", active)
         return active
 
-    def _holds(self, condition: Condition, active: Mapping[str, Any]) -> bool:
-        found = self.value(condition.path, active)
-        return any(same(found, value) for value in condition.values)
+    def there(self, part: Dimension | Tie, active: Mapping[str, Any]) -> bool:
+        """Whether the conditions of an axis hold; ``active`` has those before it in ``order``."""
+        for condition in part.when:
+            found = self.value(condition.path, active)
+            if not any(same(found, value) for value in condition.values):
+                return False
+        return True
 
     def _tied(self, tie: Tie, active: Mapping[str, Any]) -> Any:
         try:

@@ -8,11 +8,16 @@ import pytest
 
 from orchestrator.spec import (
     Execution,
+    Grid,
     Objective,
+    Optuna,
     OwnExecution,
     OwnObjective,
+    Random,
     Report,
     Resources,
+    Searcher,
+    Sobol,
     Tracking,
 )
 from trainables.configs import Digits, FunctionRun, Mlp, RunConfig, Train, run_id, to_plain
@@ -32,10 +37,19 @@ from trainables.configs.schedules import (
     UserSchedule,
 )
 
+FREE: dict[str, Any] = {"first": [], "constraints": []}
 DEFAULTS: list[tuple[Config, dict[str, Any]]] = [
     (Objective(), {"metric": "valid/loss", "mode": "min"}),
     (OwnObjective(metric="a", mode="max"), {"metric": "a", "mode": "max"}),
     (OwnExecution(), {"checkpoint_every": None}),
+    (Grid(), {"name": "grid", **FREE}),
+    (Random(runs=3), {"name": "random", "runs": 3, "seed": 0, **FREE}),
+    (Sobol(runs=3), {"name": "sobol", "runs": 3, "seed": 0, **FREE}),
+    (
+        Optuna(runs=3),
+        {"name": "optuna", "runs": 3, "seed": 0, "sampler": "tpe", "options": {}, **FREE},
+    ),
+    (Searcher(name="bohb", runs=3), {"name": "bohb", "runs": 3, "options": {}, **FREE}),
     (FunctionRun(trainable="a:b"), {"trainable": "a:b", "config": {}, "seed": 0}),
     (Execution(), {"strategy": "auto", "lanes": None, "checkpoint_every": None}),
     (Resources(), {"cpus": 1.0, "gpus": None, "max_concurrent": None}),

@@ -55,6 +55,7 @@ def test_the_sweeps_are_valid(path: Path, validator: jsonschema.Draft202012Valid
         "sweep: {train.batch_size: {integer: [1, 9]}, optimizer.lr: {tied: 'batch_size / 9'}}\n"
         "search: {name: random, runs: 9, seed: 3, first: [{lr: 3}], constraints: [lr < 1]}\n",
         "sweep: {schedule: {choice: [{name: rex}]}}\nsearch: {constraints: [lr < 1]}\n",
+        "sweep: {let.base_lr: [1, 2], optimizer.lr: {tied: 2 * base_lr}}\n",
         "sweep: {optimizer.lr: [1, 2]}\nsearch: {name: optuna, runs: 3, options: {a: 1}}\n",
         "sweep: {optimizer.lr: [1, 2]}\nsearch: {name: hyperopt, runs: 3, options: {a: 1}}\n",
         "sweep: {optimizer.lr: [1, 2]}\nsearch: {name: 'a.b:c', runs: 3}\n",

@@ -135,6 +135,10 @@ CASES: dict[str, Case] = {
         two(LR, "search: {name: random, runs: 5, first: [{lr: 0.3}], constraints: [lr > 0.5]}\n"),
         ("4:41", "search.first.0: is refused by the constraints;", "leave it out, or change them"),
     ),
+    "first too many": (
+        two(LR, "search: {name: sobol, runs: 1, first: [{lr: 0.3}, {lr: 0.2}]}\n"),
+        ("4:39", "search.first: 2 points, and runs is 1", "must be as many"),
+    ),
     # constraints
     "constraint text": (
         two(LR, "search: {name: random, runs: 5, constraints: lr < 3}\n"),

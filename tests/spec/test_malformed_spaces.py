@@ -306,6 +306,14 @@ CASES: dict[str, Case] = {
             "= cosine (in optimizer.beta1 * 2)",
         ),
     ),
+    "a variable that is not used": (
+        two("let.base: [1, 2], optimizer.lr: [1, 2]"),
+        ("5:9", "sweep.let.base: is a variable that nothing uses", "tied, when or constraints"),
+    ),
+    "a variable's name": (
+        two("let.base.lr: [1, 2]"),
+        ("5:9", "sweep.let.base.lr: a variable is let. and", "such as let.base_lr"),
+    ),
     # conditions
     "when text": (
         two("optimizer.momentum: {values: [0.1], when: sgd}"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import pickle
 import random
 import time
 from pathlib import Path
@@ -52,11 +53,12 @@ def points(study: Study) -> list[tuple[Any, ...]]:
 
 
 def test_an_adaptive_search_suggests_what_the_study_lacks(tmp_path: Path) -> None:
-    text = BASE + MIXED + "search: {name: optuna, runs: 60, seed: 3, sampler: tpe}\n"
+    text = BASE + MIXED + "search: {name: optuna, runs: 60, seed: 3, first: [{lr: 0.5}]}\n"
     study = load(tmp_path, text)
     assert study.adaptive
     assert study.configurations == ()
-    assert study.search == Optuna(runs=60, seed=3)
+    assert study.search == Optuna(runs=60, seed=3, first=({"optimizer.lr": 0.5},))
+    assert study.size == 60
     assert study.space is not None
     paths = [dimension.path for dimension in study.space.dimensions]
     assert paths == ["optimizer.lr", "optimizer.momentum", "train.batch_size", "schedule"]
@@ -113,6 +115,14 @@ def test_own_training_has_a_space_too(tmp_path: Path) -> None:
     assert study.search == Searcher(name="hyperopt", runs=5)
     config = {"deep": {"x": 3, "y": 0.75}, "lr": 0.25}
     assert study.configuration({"config.lr": 0.25}) == FunctionRun(trainable="a:b", config=config)
+
+
+def test_a_study_with_a_space_can_be_sent_to_another_process(tmp_path: Path) -> None:
+    axes = "sweep: {optimizer.lr: [1, 2], optimizer.weight_decay: {tied: lr / 10}}\n"
+    study = load(tmp_path, BASE + axes + "search: {name: optuna, runs: 3}\n")
+    twin = pickle.loads(pickle.dumps(study))
+    assert twin == study
+    assert twin.configuration({"optimizer.lr": 2}) == study.configuration({"optimizer.lr": 2})
 
 
 def test_a_study_is_a_grid_unless_it_says_so(tmp_path: Path) -> None:
@@ -285,6 +295,17 @@ def test_short_names_mean_axes_first(tmp_path: Path) -> None:
     axes = "sweep: {model.scale: [0.5, 0.25], optimizer.lr: {tied: scale / 5}}\n"
     study = load(tmp_path, BASE + "data: {name: teacher_student}\n" + axes)
     assert study.axes["optimizer.lr"] == (0.1, 0.05)
+
+
+def test_a_variable_sets_nothing_itself(tmp_path: Path) -> None:
+    axes = "sweep: {let.base: [1, 2], train.batch_size: [8, 16], optimizer.lr: {tied: base * 8 / "
+    axes += "batch_size}}\n"
+    study = load(tmp_path, BASE + axes)
+    assert list(study.axes) == ["train.batch_size", "optimizer.lr"]
+    assert [(p[0], p[2]) for p in points(study)] == [(1.0, 8), (0.5, 16), (2.0, 8), (1.0, 16)]
+    run = study.configuration({"let.base": 3, "train.batch_size": 8})
+    assert isinstance(run, RunConfig)
+    assert run.optimizer == Sgd(lr=3.0)
 
 
 def test_several_objectives(tmp_path: Path) -> None:
