@@ -138,7 +138,9 @@ def _show_plan(planned: Plan) -> None:
     lanes = ", ".join(str(len(pack.run_ids)) for pack in planned.packs[:8])
     more = ", …" if len(planned.packs) > 8 else ""
     how = f", lanes: {lanes}{more}" if study.trainable is None else ", one run each"
-    table.add_row("packs", f"{len(planned.packs)} on {planned.slots} slots{how}")
+    packs = "made on the way" if study.adaptive else str(len(planned.packs))
+    how = "" if study.adaptive else how
+    table.add_row("packs", f"{packs} on {planned.slots} slots{how}")
     if expected.seconds is None or expected.slot_seconds is None:
         table.add_row("time", f"not known: {expected.basis}")
     else:
