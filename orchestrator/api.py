@@ -84,6 +84,9 @@ def plan_study(study: Study | str | Path, results: str | Path = "results") -> Pl
     left = {name: run for name, run in runs.items() if name not in done}
     slots = max(1, int((os.cpu_count() or 1) / study.resources.cpus))
     slots = min(slots, study.resources.max_concurrent or slots)
+    if study.adaptive:
+        unknown = Estimate(None, None, "a search suggests its runs on the way")
+        return Plan(study, study.size * len(study.seeds), len(done), slots, [], unknown)
     lanes, starts = study.execution.lanes, extension.starts
     packs = make_packs(left, slots=slots, most_lanes=lanes, starts=starts) if left else []
     expected = (
