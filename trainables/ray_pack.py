@@ -108,7 +108,8 @@ class RayPack(tune.Trainable):  # type: ignore[misc]  # ray has no types
                 raise
             except Exception as error:  # damaged, or of another version in any way
                 self._notes.append(f"{path.name} cannot be used ({error}): the one before is")
-                path.unlink(missing_ok=True)
+                if checkpoint.is_damaged(error):
+                    path.unlink(missing_ok=True)
         return None
 
     def _new_session(self, settings: Settings) -> PackSession:

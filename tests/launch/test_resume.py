@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import json
 import signal
-import subprocess
-import sys
 
 import pandas as pd
 import pytest
+import torch
 
 from orchestrator.store import Store
 from tests.launch.conftest import STUDY, Regatta
@@ -44,8 +43,8 @@ def test_a_damaged_checkpoint_costs_nothing_but_time(regatta: Regatta) -> None:
 def test_more_epochs_go_on_and_more_seeds_are_added(regatta: Regatta) -> None:
     """Exactly what a study of that length, trained through, gives: to rounding in float64."""
     longer = ("--set", "train.precision=float64", "--set", "execution.save=all")
-    shorter = (*longer, "--set", "train.epochs=60")
-    regatta.spec.write_text(STUDY.replace("epochs: 200", "epochs: 120"))
+    shorter = (*longer, "--set", "train.epochs=20")
+    regatta.spec.write_text(STUDY.replace("epochs: 200", "epochs: 40"))
     regatta.run("run", *longer, "--set", "seeds=3", results="whole")
     folder, whole = regatta.folder / "results/small", regatta.folder / "whole/small"
     regatta.run("run", *shorter)
@@ -54,7 +53,7 @@ def test_more_epochs_go_on_and_more_seeds_are_added(regatta: Regatta) -> None:
         old = store.runs().set_index("run_id")
     assert kept == set(old.index[old["status"] == "completed"])
     said = (
-        "4 runs continue from step 2160; 6 runs start anew: cosine depends on the length of"
+        "4 runs continue from step 720; 6 runs start anew: cosine depends on the length of"
         " training; 2 runs start anew: the shorter run diverged"
     )
     results = ("--results", str(regatta.folder / "results"))
@@ -76,14 +75,8 @@ def test_more_epochs_go_on_and_more_seeds_are_added(regatta: Regatta) -> None:
     again = regatta.run("run", *longer, "--set", "seeds=3")
     assert "15 completed, 3 diverged" in again
     assert "continue" not in again
-    snippet = (
-        "import sys, torch\n"
-        "saved = torch.load(sys.argv[1], weights_only=True)\n"
-        "assert saved['epochs'] == 120\n"
-    )
-    (run_id, *_) = found[0].query("status == 'completed'")["run_id"]
-    path = folder / "runs" / f"{run_id}.pt"
-    subprocess.run([sys.executable, "-c", snippet, str(path)], check=True)
+    for run in found[0].query("status == 'completed'")["run_id"]:
+        assert torch.load(folder / f"runs/{run}.pt", weights_only=True)["epochs"] == 40
 
 
 def _alike(line: str, said: str) -> bool:

@@ -8,6 +8,7 @@ import pytest
 
 from orchestrator.spec import (
     Execution,
+    Minutes,
     Objective,
     OwnExecution,
     OwnObjective,
@@ -397,7 +398,11 @@ DEFAULTS: list[tuple[Config, dict[str, Any]]] = [
     (OwnObjective(metric="a", mode="max"), {"metric": "a", "mode": "max"}),
     (OwnExecution(), {"checkpoint_every": None}),
     (FunctionRun(trainable="a:b"), {"trainable": "a:b", "config": {}, "seed": 0}),
-    (Execution(), {"strategy": "auto", "lanes": None, "checkpoint_every": None}),
+    (
+        Execution(),
+        {"strategy": "auto", "lanes": None, "checkpoint_every": None, "keep": 2, "save": "none"},
+    ),
+    (Minutes(minutes=0.5), {"minutes": 0.5}),
     (Resources(), {"cpus": 1.0, "gpus": None, "max_concurrent": None}),
     (Tracking(), {"wandb": "auto", "project": "regatta", "entity": None, "detail": "all"}),
     (Report(), {"title": None, "top": 5}),

@@ -320,6 +320,39 @@ CASES: dict[str, tuple[str, *tuple[tuple[str, str, str], ...]]] = {
     "objective's mode": (study("objective: {mode: most}\n"), ("4:19", "got most", "min or max")),
     "strategy": (study("execution: {strategy: fast}\n"), ("4:23", "got fast", "auto, fused")),
     "lanes": (study("execution: {lanes: 0}\n"), ("4:20", "got 0", "at least 1")),
+    "checkpoints kept": (study("execution: {keep: 0}\n"), ("4:19", "got 0", "at least 1")),
+    "states kept": (
+        study("execution: {save: some}\n"),
+        ("4:19", "execution.save: must be", "none, best or all, got some"),
+    ),
+    "states kept: not yes": (
+        study("execution: {save: true}\n"),
+        ("4:19", "got true", "none, best or all"),
+    ),
+    "checkpoints: never": (
+        study("execution: {checkpoint_every: {minutes: 0}}\n"),
+        ("4:31", "got {minutes: 0}", "{minutes: a number above 0}"),
+    ),
+    "checkpoints: other units": (
+        study("execution: {checkpoint_every: {seconds: 30}}\n"),
+        ("4:31", "got {seconds: 30}", "at least 1, {minutes: a number above 0} or null"),
+    ),
+    "checkpoints: half an evaluation": (
+        study("execution: {checkpoint_every: 0.5}\n"),
+        ("4:31", "got 0.5", "a whole number at least 1"),
+    ),
+    "checkpoints: a text": (
+        study("execution: {checkpoint_every: 5 min}\n"),
+        ("4:31", "got '5 min'", "{minutes: a number above 0}"),
+    ),
+    "checkpoints: a word more": (
+        study("execution: {checkpoint_every: {minutes: 5, keep: 3}}\n"),
+        ("4:31", "got {minutes: 5, keep: 3}", "{minutes: a number above 0}"),
+    ),
+    "keeep": (
+        study("execution: {keeep: 3}\n"),
+        ("4:13", "did you mean keep?", "takes strategy, lanes, checkpoint_every, keep and save"),
+    ),
     "resources": (study("resources: {gpu: 1}\n"), ("4:13", "did you mean gpus?", "takes cpus")),
     "workers": (study("resources: {workers: 2}\n"), ("4:13", "not available", "takes cpus")),
     "wandb": (study("tracking: {wandb: true}\n"), ("4:19", "got true", "offline, online or off")),
@@ -705,6 +738,10 @@ CASES: dict[str, tuple[str, *tuple[tuple[str, str, str], ...]]] = {
     "own: blank metric": (
         own(objective="{metric: ' ', mode: min}"),
         ("3:12", "metric must be", "name of a metric"),
+    ),
+    "own: states kept": (
+        own("execution: {save: all}\n"),
+        ("4:13", "execution.save: unknown key", "takes checkpoint_every"),
     ),
     "own: lanes": (
         own("execution: {lanes: 3}\n"),
