@@ -62,6 +62,11 @@ def load(path: Path) -> dict[str, Any]:
     return content
 
 
+def is_damaged(error: Exception) -> bool:
+    """Whether what ``load`` raised will be so at every other try: not where storage is away."""
+    return isinstance(error, CheckpointError) and not isinstance(error.__cause__, OSError)
+
+
 def _verify(file: BinaryIO) -> None:
     size = file.seek(0, os.SEEK_END)
     end = size - _COMMENT - 2

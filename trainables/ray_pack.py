@@ -86,12 +86,12 @@ class RayPack(tune.Trainable):  # type: ignore[misc]  # ray has no types
         settings = self._settings()
         torch.set_num_threads(settings.threads)
         self._notes = []
-        self._session = self._restored(settings) or self._new(settings)
+        self._session = self._resumed_session(settings) or self._new_session(settings)
         self._write_ways()
         self._evaluations = 0
         self._checkpointed = time.monotonic()
 
-    def _restored(self, settings: Settings) -> PackSession | None:
+    def _resumed_session(self, settings: Settings) -> PackSession | None:
         """The session of the newest checkpoint that is whole; reports since are made again."""
         import torch
 
@@ -108,10 +108,11 @@ class RayPack(tune.Trainable):  # type: ignore[misc]  # ray has no types
                 raise
             except Exception as error:  # damaged, or of another version in any way
                 self._notes.append(f"{path.name} cannot be used ({error}): the one before is")
-                path.unlink(missing_ok=True)
+                if checkpoint.is_damaged(error):
+                    path.unlink(missing_ok=True)
         return None
 
-    def _new(self, settings: Settings) -> PackSession:
+    def _new_session(self, settings: Settings) -> PackSession:
         from trainables import saved_run
         from trainables.checkpoint import CheckpointError
         from trainables.session import PackSession

@@ -186,3 +186,20 @@ def test_checkpoints_by_the_clock(
         now[0] += 50
         written.append(len(checkpoint.numbered(tmp_path / "p")))
     assert written == [0, 0, 0, 1, 1, 1, 2, 2, 2]
+
+
+def test_a_good_checkpoint_outlives_storage_that_is_away(
+    make_run: Maker, data_of: Data, tmp_path: Path
+) -> None:
+    run = make_run(train={"epochs": 5.0})
+    first = _pack([run], data_of(run), tmp_path)
+    for _ in range(3):
+        first.step()
+    (newest, _) = checkpoint.numbered(tmp_path / "p")
+    content = newest.read_bytes()
+    newest.unlink()
+    newest.mkdir()  # an error of the system's when it is opened
+    assert _pack([run], data_of(run), tmp_path).step()["notes"]
+    newest.rmdir()
+    newest.write_bytes(content)
+    assert not _pack([run], data_of(run), tmp_path).step()["notes"]

@@ -9,6 +9,7 @@ import pytest
 from orchestrator.spec import (
     Execution,
     Grid,
+    Minutes,
     Objective,
     Optuna,
     OwnExecution,
@@ -102,14 +103,9 @@ DEFAULTS: list[tuple[Config, dict[str, Any]]] = [
     (FunctionRun(trainable="a:b"), {"trainable": "a:b", "config": {}, "seed": 0}),
     (
         Execution(),
-        {
-            "strategy": "auto",
-            "lanes": None,
-            "checkpoint_every": None,
-            "keep": 2,
-            "save": "none",
-        },
+        {"strategy": "auto", "lanes": None, "checkpoint_every": None, "keep": 2, "save": "none"},
     ),
+    (Minutes(minutes=0.5), {"minutes": 0.5}),
     (Resources(), {"cpus": 1.0, "gpus": None, "max_concurrent": None}),
     (Tracking(), {"wandb": "auto", "project": "regatta", "entity": None, "detail": "all"}),
     (Report(), {"title": None, "top": 5}),
