@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Literal
 
 from orchestrator.launch import Finish, checked_data, open_study, train
+from orchestrator.launch.extend import NOTHING, extension_of
 from orchestrator.plan import (
     Estimate,
     Pack,
@@ -41,6 +42,8 @@ class Plan:
     estimate: Estimate
     cpus: float
     """What a pack takes, and its threads."""
+    extension: str = ""
+    """Which runs go on from shorter ones, and why others do not; empty where none has one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +70,7 @@ def plan_study(study: Study | str | Path, results: str | Path = "results") -> Pl
     statuses: dict[str, str] = {}
     measured: dict[str, float] = {}
     took: list[float] = []
+    extension = NOTHING
     if (folder / "store.sqlite").is_file():
         with Store.open(folder) as store:
             statuses = store.statuses()
@@ -76,21 +80,29 @@ def plan_study(study: Study | str | Path, results: str | Path = "results") -> Pl
                 for outcome in store.outcomes()
                 if outcome.run_id in own and outcome.status == "completed"
             ]
+            settled = [name for name, status in statuses.items() if status in SETTLED]
+            missing = {name: run for name, run in trained.items() if name not in settled}
+            extension = extension_of(store, trained, missing)
     done = {name for name, status in statuses.items() if status in SETTLED}
     left = {name: run for name, run in runs.items() if name not in done}
     cores = os.cpu_count() or 1
     cpus = study.resources.cpus or 1.0
     slots = max(1, int(cores / cpus))
     slots = min(slots, study.resources.max_concurrent or slots)
-    packs = make_packs(left, slots=slots, most_lanes=study.execution.lanes) if left else []
+    if study.adaptive:
+        unknown = Estimate(None, None, "a search suggests its runs on the way")
+        return Plan(study, study.size * len(study.seeds), len(done), slots, [], unknown, cpus)
+    lanes, starts = study.execution.lanes, extension.starts
+    packs = make_packs(left, slots=slots, most_lanes=lanes, starts=starts) if left else []
     expected = (
-        estimate(by_kind(left)[0], slots=slots, measured=measured)
+        estimate(by_kind(left)[0], slots=slots, measured=measured, starts=starts)
         if study.trainable is None
         else estimate_own(len(left), slots=slots, measured=took)
     )
     if study.resources.cpus is None and packs and study.trainable is None:
         cpus = cpus_a_pack([cores], min(slots, len(packs)))
-    return Plan(study, len(runs), len(runs) - len(left), slots, packs, expected, cpus)
+    finished = len(runs) - len(left)
+    return Plan(study, len(runs), finished, slots, packs, expected, cpus, extension.line)
 
 
 def _seconds_per_step(store: Store, runs: Mapping[str, RunConfig]) -> dict[str, float]:

@@ -77,8 +77,8 @@ def validate(spec: SpecFile, overrides: Set = None) -> None:
     """Check a study; errors as FILE:LINE:COL: path: message."""
     with _wrong_input():
         study = _load(spec, overrides)
-    runs = len(study.configurations) * len(study.seeds)
-    _say(f"{spec}: {study.name}, {len(study.configurations)} configurations, {runs} runs")
+    runs = study.size * len(study.seeds)
+    _say(f"{spec}: {study.name}, {study.size} configurations, {runs} runs")
 
 
 @app.command(epilog="Example: regatta plan sweeps/lr_schedules.yaml --json")
@@ -102,7 +102,8 @@ def plan(
 def _plan_as_data(planned: Plan) -> dict[str, Any]:
     return {
         "study": planned.study.name,
-        "configurations": len(planned.study.configurations),
+        "design": planned.study.design,
+        "configurations": planned.study.size,
         "seeds": len(planned.study.seeds),
         "runs": planned.runs,
         "finished": planned.finished,
@@ -112,6 +113,7 @@ def _plan_as_data(planned: Plan) -> dict[str, Any]:
             {"pack_id": pack.pack_id, "lanes": len(pack.run_ids), "runs": list(pack.run_ids)}
             for pack in planned.packs
         ],
+        "extension": planned.extension,
         "estimate": {
             "seconds": planned.estimate.seconds,
             "slot_seconds": planned.estimate.slot_seconds,
@@ -128,15 +130,22 @@ def _show_plan(planned: Plan) -> None:
     study, expected = planned.study, planned.estimate
     table = Table.grid(padding=(0, 2))
     axes = " × ".join(f"{len(values)} {path}" for path, values in study.axes.items())
+    if study.search.name != "grid":
+        axes = ", ".join(study.axes)
     table.add_row("study", study.name)
+    table.add_row("design", study.design)
     table.add_row("axes", f"{axes or 'none'} × {len(study.seeds)} seeds")
     done = f", {planned.finished} of them finished" if planned.finished else ""
     table.add_row("runs", f"{planned.runs}{done}")
+    if planned.extension:
+        table.add_row("extended", planned.extension)
     lanes = ", ".join(str(len(pack.run_ids)) for pack in planned.packs[:8])
     more = ", …" if len(planned.packs) > 8 else ""
     how = f", lanes: {lanes}{more}" if study.trainable is None else ", one run each"
     each = f", {planned.cpus:g} CPUs each" if planned.cpus > 1 else ""
-    table.add_row("packs", f"{len(planned.packs)} on {planned.slots} slots{how}{each}")
+    packs = "made on the way" if study.adaptive else str(len(planned.packs))
+    how = "" if study.adaptive else how
+    table.add_row("packs", f"{packs} on {planned.slots} slots{how}{each}")
     if expected.seconds is None or expected.slot_seconds is None:
         table.add_row("time", f"not known: {expected.basis}")
     else:
@@ -218,6 +227,8 @@ def status(folder: Folder) -> None:
     table.add_row("started", str(meta.get("started")))
     table.add_row("finished", str(meta.get("finished") or "not yet"))
     Console().print(table)
+    for note in meta.get("notes", [])[-10:]:
+        _say(f"note: {note}")
     for outcome in [o for o in outcomes if o.status == "failed"][:10]:
         _say(f"failed: {outcome.run_id}: {outcome.reason}")
 

@@ -27,10 +27,11 @@ from trainables.evaluation import derived, mean_metrics
 from trainables.forward import Network, training_losses
 from trainables.gradients import Batch, Gradients, batch_gradients, in_parts, uphill
 from trainables.hyper import hyperparameters, learning_rates, momenta
-from trainables.lanes import State, Tree, derive, norm, select, stack
+from trainables.lanes import State, Tree, derive, norm, stack
 from trainables.losses import LOSSES, training_loss
 from trainables.optimizers import OPTIMIZERS, Context
 from trainables.precision import LOW
+from trainables.stack_state import StackState, join, moved, take
 
 
 class Stack:
@@ -209,8 +210,12 @@ class Stack:
         x, targets = self._batches.at(step, count)
         return Batch(x, targets, self._keys + derive(step), self._scale.get("scale"))
 
-    def _evaluated(self) -> tuple[Tree, Tree]:
+    def evaluated(self) -> tuple[Tree, Tree]:
         """The parameters and buffers that are measured."""
+        with torch.no_grad(), precision.products(self.runs[0].train.precision):
+            return self._evaluated()
+
+    def _evaluated(self) -> tuple[Tree, Tree]:
         if self._averaging is None:
             return self._optimizer.evaluated(self.params, self.state), self.buffers
         first = max(0, self.step - 1) // self.steps_per_epoch * self.steps_per_epoch
@@ -275,23 +280,38 @@ class Stack:
 
     def keep(self, lanes: Sequence[int]) -> Stack:
         """A stack of only these lanes, each at its step: compaction, and splitting."""
-        index = torch.tensor(lanes, device=self._keys.device)
         kept = object.__new__(Stack)
         kept.__dict__ |= self.__dict__
         kept.runs = [self.runs[lane] for lane in lanes]
-        kept.params, kept.buffers = select(self.params, index), select(self.buffers, index)
-        kept.state = {name: select(tree, index) for name, tree in self.state.items()}
-        kept._losses = [loss.index_select(0, index) for loss in self._losses]
-        kept._scores = [scores.index_select(0, index) for scores in self._scores]
-        kept._counts = list(self._counts)
-        kept._scale = select(self._scale, index)
-        kept._grad_norm = self._grad_norm.index_select(0, index)
-        kept._average = select(self._average, index)
         kept._plateaus = [self._plateaus[lane] for lane in lanes]
-        kept._read_runs(set(self._hyper))
+        kept.load_state_dict(self.lane_states(lanes))
         return kept
 
-    def state_dict(self) -> dict[str, Any]:
+    def lane_states(self, lanes: Sequence[int]) -> StackState:
+        """A copy of everything that training has changed in these lanes (``stack_state``)."""
+        return take(self.state_dict(), lanes)
+
+    @classmethod
+    def of_states(
+        cls,
+        runs: Sequence[RunConfig],
+        arrays: Arrays,
+        states: Sequence[Mapping[str, Any]],
+        *,
+        unfold: bool = False,
+    ) -> Stack:
+        """A stack of lanes from elsewhere; ``states`` together have a lane for each run.
+
+        Whether convolutions are products is decided here, not by where the lanes were before.
+
+        Raises:
+            ValueError: the lanes are not at the same step, or of different kinds.
+        """
+        joined = cls(runs, arrays, unfold=unfold)
+        joined.load_state_dict(join(states))
+        return joined
+
+    def state_dict(self) -> StackState:
         """Everything that training has changed: tensors and plain data only."""
         return {
             "updates": self.updates,
@@ -311,21 +331,14 @@ class Stack:
 
     def load_state_dict(self, saved: Mapping[str, Any]) -> None:
         """Puts back what ``state_dict`` gave: training goes on bit for bit."""
-        device = self._keys.device
+        saved = moved(saved, self._keys.device)
         self.updates = saved["updates"]
-        self.params = {name: t.to(device) for name, t in saved["params"].items()}
-        self.buffers = {name: t.to(device) for name, t in saved["buffers"].items()}
-        self.state = {
-            name: {key: t.to(device) for key, t in tree.items()}
-            for name, tree in saved["state"].items()
-        }
+        self.params, self.buffers, self.state = saved["params"], saved["buffers"], saved["state"]
         for follows, state in zip(self._plateaus, saved["plateaus"], strict=True):
             if follows is not None:
                 follows.load_state_dict(state)
         self._read_runs(set(saved["hyper"]))
-        self._losses = [t.to(device) for t in saved["losses"]]
-        self._scores = [t.to(device) for t in saved["scores"]]
+        self._losses, self._scores = list(saved["losses"]), list(saved["scores"])
         self._counts = list(saved["counts"])
-        self._grad_norm = saved["grad_norm"].to(device)
-        self._scale = {name: t.to(device) for name, t in saved["scale"].items()}
-        self._average = {name: t.to(device) for name, t in saved["average"].items()}
+        self._grad_norm = saved["grad_norm"]
+        self._scale, self._average = saved["scale"], saved["average"]

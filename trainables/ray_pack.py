@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import json
 import sys
 import time
@@ -17,9 +18,7 @@ from ray import tune
 from trainables.configs.run import RunConfig
 
 if TYPE_CHECKING:
-    from trainables.session import PackSession, Settings
-
-_SECONDS_BETWEEN_CHECKPOINTS = 30.0
+    from trainables.session import Ended, PackSession, Settings
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -30,11 +29,19 @@ class PackTask:
     runs: tuple[tuple[str, RunConfig], ...]
     """(run_id, configuration) in the order of the lanes."""
     settings: Mapping[str, Any]
-    """Fields of ``session.Settings``."""
+    """Fields of ``session.Settings``, and ``continues``: run_id → the shorter ``run`` that it goes
+    on from, ``best`` and ``seconds`` of it."""
     folder: Path
     """Where the pack keeps its checkpoints, and the ways it chose."""
+    runs_folder: Path
+    """Where final states of runs are."""
     checkpoint_every: int | None
-    """Evaluations between checkpoints; None: about every 30 seconds."""
+    """Evaluations between checkpoints; None: by the clock."""
+    checkpoint_seconds: float = 30.0
+    keep: int = 2
+    """Checkpoints kept."""
+    save: bool = False
+    """Whether those of this pack's runs are kept."""
     import_from: str
     """Folder of the study, from where its ``module:callable`` are imported."""
     asked: Mapping[str, float]
@@ -59,6 +66,8 @@ class RayPack(tune.Trainable):  # type: ignore[misc]  # ray has no types
     _checkpointed: float
     _free: int
     """Bytes of the device's memory that were free when this process began."""
+    _notes: list[str]
+    """What went wrong and was made good, for the next report."""
 
     def setup(
         self, config: dict[str, Any], tasks: Sequence[PackTask], data: Mapping[str, Any]
@@ -82,27 +91,58 @@ class RayPack(tune.Trainable):  # type: ignore[misc]  # ray has no types
     def _begin(self, config: dict[str, Any]) -> None:
         import torch
 
-        from trainables import checkpoint
-        from trainables.session import PackSession
-
         self._task = self._tasks[config["pack"]]
         if self._task.import_from not in sys.path:
             sys.path.insert(0, self._task.import_from)
         settings = self._settings()
         torch.set_num_threads(settings.threads)
-        saved = checkpoint.load(self._state_path)
-        self._session = (
-            PackSession(self._task.runs, self._data, settings)
-            if saved is None
-            else PackSession.restore(saved, self._task.runs, self._data, settings)
-        )
+        self._notes = []
+        self._session = self._resumed_session(settings) or self._new_session(settings)
         self._write_ways()
         self._evaluations = 0
         self._checkpointed = time.monotonic()
 
-    @property
-    def _state_path(self) -> Path:
-        return self._task.folder / "state.pt"
+    def _resumed_session(self, settings: Settings) -> PackSession | None:
+        """The session of the newest checkpoint that is whole; reports since are made again."""
+        import torch
+
+        from trainables import checkpoint
+        from trainables.session import PackSession
+
+        for path in checkpoint.numbered(self._task.folder):
+            try:
+                saved = checkpoint.load(path)
+                return PackSession.restore(
+                    saved, self._task.runs, self._data, settings, self._keep_ended()
+                )
+            except torch.OutOfMemoryError:
+                raise
+            except Exception as error:  # damaged, or of another version in any way
+                self._notes.append(f"{path.name} cannot be used ({error}): the one before is")
+                if checkpoint.is_damaged(error):
+                    path.unlink(missing_ok=True)
+        return None
+
+    def _new_session(self, settings: Settings) -> PackSession:
+        from trainables import saved_run
+        from trainables.checkpoint import CheckpointError
+        from trainables.session import PackSession
+
+        starts = {}
+        for run_id, origin in self._task.settings.get("continues", {}).items():
+            try:
+                starts[run_id] = saved_run.load_start(
+                    self._task.runs_folder, origin["run"], origin["best"], origin["seconds"]
+                )
+            except CheckpointError as error:
+                self._notes.append(f"run {run_id} starts anew: {origin['run']}.pt: {error}")
+        return PackSession(self._task.runs, self._data, settings, starts, self._keep_ended())
+
+    def _keep_ended(self) -> Ended | None:
+        from trainables import saved_run
+
+        folder = self._task.runs_folder
+        return functools.partial(saved_run.save, folder) if self._task.save else None
 
     @property
     def _ways_path(self) -> Path:
@@ -116,15 +156,23 @@ class RayPack(tune.Trainable):  # type: ignore[misc]  # ray has no types
         from trainables.session import Settings
         from trainables.stack_width import Way
 
-        ways, threads = self._task.settings["ways"], self._task.settings["threads"]
-        if ways is None and self._ways_path.exists():
-            chosen_before = json.loads(self._ways_path.read_text())
-            ways, threads = chosen_before["ways"], chosen_before["threads"]
-        chosen = None if ways is None else tuple(Way(*way) for way in ways)
-        settings = Settings(**{**self._task.settings, "ways": chosen, "threads": threads})
+        settings = {k: v for k, v in self._task.settings.items() if k != "continues"}
+        if settings["ways"] is None and (chosen := self._read_ways()):
+            settings |= chosen
+        if settings["ways"] is not None:
+            settings["ways"] = tuple(Way(*way) for way in settings["ways"])
         sharing = min(self._task.at_once, _packs_sharing(self._task.asked))
-        free = min(self._free // sharing, memory.free(torch.device(settings.device)))
-        return dataclasses.replace(settings, memory=int(memory.SHARE * free))
+        free = memory.free(torch.device(settings["device"]))
+        free = min(self._free // sharing, free)
+        return Settings(**{**settings, "memory": int(memory.SHARE * free)})
+
+    def _read_ways(self) -> dict[str, Any]:
+        """The ways and threads that an earlier attempt chose."""
+        try:
+            found = json.loads(self._ways_path.read_text())
+            return {"ways": found["ways"], "threads": found["threads"]}
+        except (OSError, ValueError, KeyError, TypeError):  # not chosen yet, or lost: chosen anew
+            return {}
 
     def _write_ways(self) -> None:
         self._task.folder.mkdir(parents=True, exist_ok=True)
@@ -137,16 +185,19 @@ class RayPack(tune.Trainable):  # type: ignore[misc]  # ray has no types
         from trainables import checkpoint
 
         if self._checkpoint_due():
-            checkpoint.save(self._state_path, self._session.state_dict())
+            state = self._session.state_dict()
+            checkpoint.save_next(self._task.folder, state, keep=self._task.keep)
             self._checkpointed = time.monotonic()
         self._evaluations += 1
         report = self._session.advance()
+        notes, self._notes = self._notes, []
         return {
             "pack_id": self._task.pack_id,
             "rows": report.rows,
             "progress": report.progress,
             "threads": self._session.threads,
             "choices": [dataclasses.asdict(choice) for choice in self._session.choices],
+            "notes": notes,
             "done": self._session.finished,
         }
 
@@ -156,7 +207,7 @@ class RayPack(tune.Trainable):  # type: ignore[misc]  # ray has no types
         every = self._task.checkpoint_every
         if every is not None:
             return self._evaluations % every == 0
-        return time.monotonic() - self._checkpointed > _SECONDS_BETWEEN_CHECKPOINTS
+        return time.monotonic() - self._checkpointed > self._task.checkpoint_seconds
 
 
 def _packs_sharing(asked: Mapping[str, float]) -> int:

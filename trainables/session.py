@@ -6,8 +6,9 @@ import dataclasses
 import math
 import time
 import traceback
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
@@ -15,12 +16,14 @@ import numpy.typing as npt
 import torch
 
 from trainables.arrays import Arrays
-from trainables.configs.run import HIGHER_IS_BETTER, RunConfig, data_key, fusion_key
+from trainables.configs.run import RunConfig, data_key, fusion_key
 from trainables.configs.schedules import cycling
 from trainables.data.dataset import DataSet
 from trainables.engine import Stack
 from trainables.memory import size
 from trainables.precision import STORED
+from trainables.progress import Progress, Report, verdict, with_best
+from trainables.stack_state import StackState
 from trainables.stack_width import Choice, Way, choose_way, release_memory, split_evenly
 from trainables.threads import choose_threads
 
@@ -51,30 +54,18 @@ class Waiting(NamedTuple):
     """It waits while so many others train."""
 
 
-@dataclass(slots=True)
-class Progress:
-    """How one run stands; what a report carries."""
+class Start(NamedTuple):
+    """Where a run begins that goes on from a shorter one."""
 
-    run_id: str
-    lane: int
-    status: str = "running"
-    reason: str = ""
-    steps: int = 0
-    epochs: float = 0.0
-    examples: int = 0
-    wall_seconds: float = 0.0
-    """The run's share of its stack's training time: elapsed seconds / lanes, summed."""
-    error: str = ""
-    final: dict[str, float] = field(default_factory=dict)
-    best: dict[str, float] = field(default_factory=dict)
+    state: StackState
+    """Of its lane, as ``Stack.lane_states`` gives it."""
+    best: Mapping[str, float]
+    seconds: float
+    """What the training up to there took."""
 
 
-@dataclass(frozen=True, slots=True)
-class Report:
-    """What happened since the last report: new history rows, and how their runs stand."""
-
-    rows: list[dict[str, Any]]
-    progress: list[dict[str, Any]]
+Ended = Callable[[Stack, Mapping[int, Progress]], None]
+"""Is shown lanes that have been trained to their end or stopped, while their stack has them."""
 
 
 class PackSession:
@@ -89,41 +80,78 @@ class PackSession:
         runs: Sequence[tuple[str, RunConfig]],
         data: Mapping[str, DataSet],
         settings: Settings,
+        starts: Mapping[str, Start] = MappingProxyType({}),
+        ended: Ended | None = None,
     ) -> None:
         """
         Args:
             runs: (run_id, configuration) of each lane of the pack.
             data: data sets by ``data_key(configuration.data)``.
+            starts: run_id → where it begins; the others begin anew.
         """
         self._runs = dict(runs)
         self._data = data
         self._arrays: dict[tuple[str, str], Arrays] = {}
         self.settings = settings
+        self._starts = dict(starts)
+        self._ended = ended
         self.progress = {run_id: Progress(run_id, lane) for lane, (run_id, _) in enumerate(runs)}
         self.choices: list[Choice] = []
+        self.reports = 0
+        """Reports made so far, over all attempts of the pack."""
         self._stacks: list[tuple[list[str], Stack]] = []
         self._waiting: list[Waiting] = []
         self.threads = settings.threads
-        for group in self._groups():
-            self._add_group(group)
+        self._add_groups(list(self._runs))
         self._start_waiting()
 
     @property
     def finished(self) -> bool:
         return not self._stacks and not self._waiting
 
-    def _groups(self) -> list[list[str]]:
-        groups: dict[str, list[str]] = {}
-        for run_id, config in self._runs.items():
-            groups.setdefault(fusion_key(config), []).append(run_id)
-        return list(groups.values())
+    def stop(self, reasons: Mapping[str, str]) -> None:
+        """Drops these lanes now, as from outside it was decided: run_id → why.
+
+        A run that has ended already stays as it ended.
+        """
+        for run_id, reason in reasons.items():
+            if self.progress[run_id].status == "running":
+                self.progress[run_id].status, self.progress[run_id].reason = "stopped", reason
+        stacks, self._stacks = self._stacks, []
+        for run_ids, stack in stacks:
+            self._show_ended(run_ids, stack)
+            self._keep_unfinished(run_ids, stack)
+        left = [w._replace(run_ids=self._running(w.run_ids)) for w in self._waiting]
+        self._waiting = [waiting for waiting in left if waiting.run_ids]
+
+    def _running(self, run_ids: Sequence[str]) -> list[str]:
+        return [run_id for run_id in run_ids if self.progress[run_id].status == "running"]
+
+    def join(self, runs: Sequence[tuple[str, RunConfig]]) -> None:
+        """Adds runs, from their first step, as further lanes in stacks of their own."""
+        self._runs |= dict(runs)
+        for run_id, _ in runs:
+            self.progress[run_id] = Progress(run_id, len(self.progress))
+        self._add_groups([run_id for run_id, _ in runs])
+
+    def _add_groups(self, run_ids: Sequence[str]) -> None:
+        """Stacks of what can be stacked: runs of one fusion key, at the same step."""
+        groups: dict[tuple[str, int], list[str]] = {}
+        for run_id in run_ids:
+            start = self._starts.get(run_id)
+            at = 0 if start is None else start.state["updates"]
+            groups.setdefault((fusion_key(self._runs[run_id]), at), []).append(run_id)
+        for group in groups.values():
+            self._add_group(group)
 
     def _add_group(self, run_ids: list[str]) -> None:
         configs = [self._runs[run_id] for run_id in run_ids]
         try:
             arrays = self._arrays_of(configs[0])
+            # None is recorded for a group that joins for the first time, nor where a state that
+            # was to be gone on from is lost.
             ways = self.settings.ways
-            way = ways[len(self.choices)] if ways else None
+            way = next(iter((ways or ())[len(self.choices) :]), None)
             if ways is None and not self.choices and self.threads > 1:
                 self.threads = choose_threads(configs[0], arrays, self.settings.threads)
             memory = self._memory_of(len(run_ids))
@@ -162,17 +190,32 @@ class PackSession:
     def _add_stack(self, run_ids: list[str], arrays: Arrays, unfold: bool) -> None:
         """One stack of these runs, or several where memory does not hold it."""
         try:
-            stack = Stack([self._runs[run_id] for run_id in run_ids], arrays, unfold=unfold)
+            stack = self._stack(run_ids, arrays, unfold)
         except torch.OutOfMemoryError:
             if len(run_ids) == 1:
                 raise
             stack = None
         if stack is not None:
             self._stacks.append((run_ids, stack))
+            for run_id in run_ids:
+                self._begin(run_id, stack)
             return
         release_memory()
         for part in split_evenly(run_ids, math.ceil(len(run_ids) / 2)):
             self._add_stack(part, arrays, unfold)
+
+    def _stack(self, run_ids: list[str], arrays: Arrays, unfold: bool) -> Stack:
+        configs = [self._runs[run_id] for run_id in run_ids]
+        if run_ids[0] not in self._starts:
+            return Stack(configs, arrays, unfold=unfold)
+        states = [self._starts[run_id].state for run_id in run_ids]
+        return Stack.of_states(configs, arrays, states, unfold=unfold)
+
+    def _begin(self, run_id: str, stack: Stack) -> None:
+        start, progress = self._starts.pop(run_id, None), self.progress[run_id]
+        if start is not None:
+            progress.best, progress.wall_seconds = dict(start.best), start.seconds
+            self._clock(progress, stack)
 
     def _arrays_of(self, config: RunConfig) -> Arrays:
         key = (data_key(config), config.train.precision)
@@ -188,6 +231,7 @@ class PackSession:
         Also reports runs that failed before their first step.
         """
         self._start_waiting()
+        self.reports += 1
         rows: list[dict[str, Any]] = []
         touched = {r for r, p in self.progress.items() if p.status == "failed"}
         stacks, self._stacks = self._stacks, []
@@ -196,6 +240,7 @@ class PackSession:
                 due = part.due()
                 touched.update(part_ids[lane] for lane in due)
                 rows += self._evaluate(part_ids, part, due)
+                self._show_ended(part_ids, part)
                 self._keep_unfinished(part_ids, part)
         reported = [self.progress[run_id] for run_id in self._runs if run_id in touched]
         return Report(rows, [dataclasses.asdict(progress) for progress in reported])
@@ -261,17 +306,23 @@ class PackSession:
         losses: npt.NDArray[np.float64],
     ) -> None:
         config = self._runs[progress.run_id]
-        progress.steps = stack.updates
-        progress.epochs = stack.step / stack.steps_per_epoch
-        progress.examples = stack.step * config.train.batch_size
+        self._clock(progress, stack)
         progress.final = values
-        for name, value in values.items():
-            better = max if name in HIGHER_IS_BETTER else min
-            if math.isfinite(value):
-                progress.best[name] = better(progress.best.get(name, value), value)
-        progress.status, progress.reason = _verdict(
+        progress.best = with_best(progress.best, values)
+        progress.status, progress.reason = verdict(
             config, values, losses, ended=stack.step >= stack.lengths[lane]
         )
+
+    def _clock(self, progress: Progress, stack: Stack) -> None:
+        progress.steps = stack.updates
+        progress.epochs = stack.step / stack.steps_per_epoch
+        progress.examples = stack.step * self._runs[progress.run_id].train.batch_size
+
+    def _show_ended(self, run_ids: list[str], stack: Stack) -> None:
+        standing = {lane: self.progress[run_id] for lane, run_id in enumerate(run_ids)}
+        ended = {lane: p for lane, p in standing.items() if p.status in ("completed", "stopped")}
+        if ended and self._ended is not None:
+            self._ended(stack, ended)
 
     def _keep_unfinished(self, run_ids: list[str], stack: Stack) -> None:
         going = [lane for lane, r in enumerate(run_ids) if self.progress[r].status == "running"]
@@ -291,8 +342,10 @@ class PackSession:
         return {
             "stacks": [(run_ids, stack.state_dict()) for run_ids, stack in self._stacks],
             "waiting": [tuple(waiting) for waiting in self._waiting],
+            "starts": {run_id: tuple(start) for run_id, start in self._starts.items()},
             "progress": {r: dataclasses.asdict(p) for r, p in self.progress.items()},
             "choices": [dataclasses.asdict(choice) for choice in self.choices],
+            "reports": self.reports,
         }
 
     @classmethod
@@ -302,13 +355,20 @@ class PackSession:
         runs: Sequence[tuple[str, RunConfig]],
         data: Mapping[str, DataSet],
         settings: Settings,
+        ended: Ended | None = None,
     ) -> PackSession:
-        """The session that ``state_dict`` was taken of: it goes on bit for bit."""
-        session = cls([], data, settings)
-        session._runs = dict(runs)
+        """The session that ``state_dict`` was taken of: it goes on bit for bit.
+
+        Args:
+            runs: those of the pack and those that have joined it; more do no harm.
+        """
+        session = cls([], data, settings, ended=ended)
+        session._runs = {run_id: run for run_id, run in runs if run_id in saved["progress"]}
+        session.reports = saved.get("reports", 0)
         session.progress = {r: Progress(**p) for r, p in saved["progress"].items()}
         session.choices = [Choice(**choice) for choice in saved["choices"]]
         session._waiting = [Waiting(*waiting) for waiting in saved["waiting"]]
+        session._starts = {run_id: Start(*start) for run_id, start in saved["starts"].items()}
         for run_ids, state in saved["stacks"]:
             configs = [session._runs[run_id] for run_id in run_ids]
             stack = Stack(configs, session._arrays_of(configs[0]), unfold=state["unfold"])
@@ -329,27 +389,3 @@ def _attempt(stack: Stack) -> Exception | None:
     except Exception as error:  # anything that a user's module may raise
         return error
     return None
-
-
-def _verdict(
-    config: RunConfig,
-    values: Mapping[str, float],
-    losses: npt.NDArray[np.float64],
-    *,
-    ended: bool,
-) -> tuple[str, str]:
-    """Status and reason of a run after an evaluation.
-
-    Args:
-        losses: the batch losses since the evaluation before, (steps,).
-        ended: whether the run has trained all its steps.
-    """
-    bad = ~(losses <= config.train.diverged_above)  # true for NaN, too
-    if bad.any():
-        return "diverged", f"batch loss {losses[bad.argmax()]:.3g}"
-    target = config.train.target
-    if target is not None:
-        sign = 1 if target.metric in HIGHER_IS_BETTER else -1
-        if sign * values[target.metric] > sign * target.value:
-            return "completed", "target reached"
-    return ("completed", "trained to the end") if ended else ("running", "")

@@ -9,6 +9,7 @@ from typing import Any
 
 from ray import tune
 
+from orchestrator.launch.saved_runs import BestRuns
 from orchestrator.store import Outcome, Store
 from trainables.ray_pack import PackTask
 
@@ -23,11 +24,20 @@ class Recorder(tune.Callback):  # type: ignore[misc]  # ray has no types
     _tasks: Sequence[PackTask]
     _store: Store
     _watch: Watcher
+    _best: BestRuns | None
+    """Whom ended runs are shown, where only the best ones' final states are kept."""
 
-    def __init__(self, store: Store, tasks: Sequence[PackTask], watch: Watcher) -> None:
+    def __init__(
+        self,
+        store: Store,
+        tasks: Sequence[PackTask],
+        watch: Watcher,
+        best: BestRuns | None = None,
+    ) -> None:
         self._store = store
         self._tasks = tasks
         self._watch = watch
+        self._best = best
 
     def __getstate__(self) -> dict[str, Any]:
         """Nothing: Tune pickles its callbacks for a restore, which Regatta does not use."""
@@ -45,6 +55,10 @@ class Recorder(tune.Callback):  # type: ignore[misc]  # ray has no types
         if result["training_iteration"] == 1:
             self._store.set_pack(task.pack_id, status="running", settings=_settings(task, result))
         self._store.record(task.pack_id, result["rows"], outcomes)
+        if result["notes"]:
+            self._store.note(*(f"pack {task.pack_id}: {note}" for note in result["notes"]))
+        if self._best is not None:
+            self._best.observe(outcomes)
         self._watch(result["rows"], outcomes)
 
     def on_trial_complete(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
@@ -60,6 +74,8 @@ class Recorder(tune.Callback):  # type: ignore[misc]  # ray has no types
         outcomes = self._store.fail_runs([r for r, _ in task.runs], error)
         self._store.set_pack(task.pack_id, status="failed", settings=task.settings)
         shutil.rmtree(task.folder, ignore_errors=True)
+        if self._best is not None:
+            self._best.observe(outcomes)
         self._watch([], outcomes)
 
     def _task(self, trial: Any) -> PackTask:

@@ -10,9 +10,11 @@ from pathlib import Path
 from typing import Any
 
 from orchestrator.launch.check import check, load_data
+from orchestrator.launch.extend import extension_of
 from orchestrator.launch.facts import machine
 from orchestrator.launch.folder import now
 from orchestrator.launch.local_ray import cpus_of_nodes, prepare_environment, ray_cluster
+from orchestrator.launch.saved_runs import saved_runs
 from orchestrator.plan import by_kind, unique_runs
 from orchestrator.plan.packs import work
 from orchestrator.progress import Tally, display
@@ -133,9 +135,12 @@ def _tune(
     from orchestrator.launch.tuner import fit
     from trainables.ray_pack import RayPack
 
+    extension = extension_of(store, runs, left)
+    if extension.line:
+        print(f"{study.name}: {extension.line}", flush=True)  # noqa: T201 - before it begins
     asked = asked_resources(study, resources)
     slots = count_slots(study, asked, resources)
-    tasks = make_tasks(study, store, runs, left, slots, asked, cpus_of_nodes())
+    tasks = make_tasks(study, store, runs, left, slots, asked, cpus_of_nodes(), extension)
     store.set_meta(machine=machine(resources), slots=slots)
     fit(
         study,
@@ -143,7 +148,7 @@ def _tune(
         RayPack,
         tasks,
         [task.asked for task in tasks],
-        Recorder(store, tasks, tally.observe),
+        Recorder(store, tasks, tally.observe, saved_runs(study, store)),
         # Packs keep checkpoints of their own; Tune is not to ask for any.
         checkpoints=tune.CheckpointConfig(checkpoint_at_end=False),
         reuse_actors=True,

@@ -5,11 +5,21 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from orchestrator.launch.check import LaunchError
+from orchestrator.launch.extend import (
+    NOTHING,
+    Extension,
+    continues,
+    runs_folder,
+    unfinished_packs,
+)
 from orchestrator.plan import cpus_a_pack, make_packs
-from orchestrator.spec.study import Study
+from orchestrator.spec.study import Minutes, Study
 from orchestrator.store import Store
 from trainables.configs.run import RunConfig
 from trainables.ray_pack import PackTask
+
+_KEPT = ("strategy", "ways", "threads", "device", "continues")
+"""What of a pack's settings decides its bits, and stays when it is resumed."""
 
 
 def make_tasks(
@@ -20,28 +30,24 @@ def make_tasks(
     slots: int,
     asked: Mapping[str, float],
     nodes: Sequence[float],
+    extension: Extension = NOTHING,
 ) -> list[PackTask]:
     """Packs that were interrupted, as they were, and new ones for the other runs.
 
     Args:
         asked: what a pack takes of the cluster at least.
         nodes: CPUs of each of its machines.
+        extension: which of the other runs go on from shorter ones.
     """
-    kept = ("strategy", "ways", "threads", "device")
-    resumed = {
-        pack["pack_id"]: pack
-        for pack in store.packs()
-        if pack["status"] in ("pending", "running")
-        and any(run_id in left for run_id in pack["run_ids"])
-        and all(run_id in runs for run_id in pack["run_ids"])
-    }
+    resumed = unfinished_packs(store, runs, left)
     taken = {run_id for pack in resumed.values() for run_id in pack["run_ids"]}
     rest = {name: run for name, run in left.items() if name not in taken}
     packs = [
-        (pack_id, pack["run_ids"], {key: pack["settings"][key] for key in kept})
+        (pack_id, pack["run_ids"], {k: pack["settings"][k] for k in _KEPT if k in pack["settings"]})
         for pack_id, pack in resumed.items()
     ]
-    fresh = make_packs(rest, slots=slots, most_lanes=study.execution.lanes) if rest else []
+    lanes, starts = study.execution.lanes, extension.starts
+    fresh = make_packs(rest, slots=slots, most_lanes=lanes, starts=starts) if rest else []
     at_once = min(slots, len(packs) + len(fresh))
     free = study.resources.cpus is None and not asked["GPU"]
     fresh_settings = {
@@ -50,8 +56,22 @@ def make_tasks(
         "threads": cpus_a_pack(nodes, at_once) if free else max(1, int(asked["CPU"])),
         "device": "cuda" if asked["GPU"] else "cpu",
     }
-    packs += [(pack.pack_id, pack.run_ids, fresh_settings) for pack in fresh]
+    packs += [
+        (
+            pack.pack_id,
+            pack.run_ids,
+            fresh_settings | {"continues": continues(extension, pack.run_ids, store)},
+        )
+        for pack in fresh
+    ]
     store.plan_packs(packs)
+    store.inherit(
+        (run_id, origin["run"], origin["inherited"])
+        for _, _, settings in packs
+        for run_id, origin in settings.get("continues", {}).items()
+    )
+    every = study.execution.checkpoint_every
+    by_clock = {"checkpoint_seconds": 60 * every.minutes} if isinstance(every, Minutes) else {}
 
     def resources(threads: int) -> dict[str, float]:
         """A pack that was interrupted keeps its threads, even where a machine has fewer CPUs."""
@@ -63,7 +83,11 @@ def make_tasks(
             runs=tuple((run_id, runs[run_id]) for run_id in run_ids),
             settings=settings,
             folder=store.folder / "packs" / pack_id,
-            checkpoint_every=study.execution.checkpoint_every,
+            runs_folder=runs_folder(store.folder),
+            checkpoint_every=None if isinstance(every, Minutes) else every,
+            **by_clock,
+            keep=study.execution.keep,
+            save=study.execution.save != "none",
             import_from=str(study.path.resolve().parent),
             asked=resources(settings["threads"]),
             at_once=at_once,

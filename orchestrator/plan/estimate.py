@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 
 from orchestrator.plan.flops import backward, layers
 from orchestrator.plan.packs import steps_per_epoch
@@ -36,15 +37,20 @@ class Estimate:
 
 
 def estimate(
-    runs: Mapping[str, RunConfig], *, slots: int, measured: Mapping[str, float]
+    runs: Mapping[str, RunConfig],
+    *,
+    slots: int,
+    measured: Mapping[str, float],
+    starts: Mapping[str, int] = MappingProxyType({}),
 ) -> Estimate:
     """Wall-clock seconds on ``slots`` slots.
 
     Args:
         measured: fusion key → seconds for one step of one lane, from earlier packs.
+        starts: run_id → batches that it has seen already.
     """
     total, known, modelled = 0.0, 0, 0
-    for config in runs.values():
+    for name, config in runs.items():
         per_epoch = steps_per_epoch(config)
         found = measured.get(fusion_key(config))
         cost = _cost(config, found)
@@ -52,7 +58,7 @@ def estimate(
             continue
         known += 1
         modelled += found is None
-        steps = length(config.train, per_epoch or 1)
+        steps = length(config.train, per_epoch or 1) - starts.get(name, 0)
         evaluations = math.ceil(steps / evaluation_interval(config.train, per_epoch or 1))
         total += cost.step * steps + cost.evaluation * evaluations
     if known < len(runs):

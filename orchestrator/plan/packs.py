@@ -6,6 +6,7 @@ import hashlib
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 
 from trainables.configs.function_run import FunctionRun, Run
 from trainables.configs.run import RunConfig, fusion_key, length, run_id
@@ -31,7 +32,13 @@ def unique_runs(runs: Iterable[Run]) -> dict[str, Run]:
     return {run_id(config): config for config in runs}
 
 
-def make_packs(runs: Mapping[str, Run], *, slots: int, most_lanes: int | None = None) -> list[Pack]:
+def make_packs(
+    runs: Mapping[str, Run],
+    *,
+    slots: int,
+    most_lanes: int | None = None,
+    starts: Mapping[str, int] = MappingProxyType({}),
+) -> list[Pack]:
     """Packs for these runs, the longest first.
 
     Runs are grouped by fusion key. One group makes ``slots`` packs of equal size, or the next
@@ -41,10 +48,12 @@ def make_packs(runs: Mapping[str, Run], *, slots: int, most_lanes: int | None = 
 
     Args:
         slots: packs that train at the same time.
+        starts: run_id → batches that it has seen already, where it goes on from another run.
+            Runs that start elsewhere share no pack: they could not be stacked.
     """
     trained, own = by_kind(runs)
     alone = [_pack([name], {name: 1}) for name in own]
-    return _fused(trained, slots, most_lanes) + alone if trained else alone
+    return _fused(trained, slots, most_lanes, starts) + alone if trained else alone
 
 
 def by_kind(runs: Mapping[str, Run]) -> tuple[dict[str, RunConfig], dict[str, FunctionRun]]:
@@ -53,11 +62,14 @@ def by_kind(runs: Mapping[str, Run]) -> tuple[dict[str, RunConfig], dict[str, Fu
     return trained, {name: run for name, run in runs.items() if isinstance(run, FunctionRun)}
 
 
-def _fused(runs: Mapping[str, RunConfig], slots: int, most_lanes: int | None) -> list[Pack]:
-    groups: dict[str, list[str]] = {}
+def _fused(
+    runs: Mapping[str, RunConfig], slots: int, most_lanes: int | None, starts: Mapping[str, int]
+) -> list[Pack]:
+    groups: dict[tuple[str, int], list[str]] = {}
     for name, config in runs.items():
-        groups.setdefault(fusion_key(config), []).append(name)
-    cost = {name: work(run) * run.train.batch_size for name, run in runs.items()}
+        groups.setdefault((fusion_key(config), starts.get(name, 0)), []).append(name)
+    left = {name: max(1, work(run) - starts.get(name, 0)) for name, run in runs.items()}
+    cost = {name: left[name] * run.train.batch_size for name, run in runs.items()}
     total = sum(cost.values())
     wanted = slots if len(groups) == 1 else slots * _PACKS_A_SLOT
     packs: list[Pack] = []

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
+READABLE = (1, SCHEMA_VERSION)
+"""Versions that are read as they are; opened for writing, an earlier one becomes the latest."""
 SETTLED = ("completed", "stopped", "diverged")
 """Statuses that stay: such a run is never trained again."""
 FINISHED = (*SETTLED, "failed")
@@ -12,7 +14,7 @@ SCHEMA = """
 CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
 CREATE TABLE packs (
     pack_id TEXT PRIMARY KEY, run_ids TEXT NOT NULL, settings TEXT NOT NULL,
-    status TEXT NOT NULL, attempts INTEGER NOT NULL DEFAULT 0
+    status TEXT NOT NULL, attempts INTEGER NOT NULL DEFAULT 0, reports INTEGER NOT NULL DEFAULT 0
 ) WITHOUT ROWID;
 CREATE TABLE runs (
     number INTEGER PRIMARY KEY, run_id TEXT NOT NULL UNIQUE, seed INTEGER NOT NULL,
@@ -27,7 +29,21 @@ CREATE TABLE history (
     epoch REAL NOT NULL, examples INTEGER NOT NULL, seconds REAL NOT NULL,
     PRIMARY KEY (number, level, step)
 ) WITHOUT ROWID;
+CREATE TABLE decisions (
+    pack_id TEXT NOT NULL, report INTEGER NOT NULL, stop TEXT NOT NULL, joined TEXT NOT NULL,
+    PRIMARY KEY (pack_id, report)
+) WITHOUT ROWID;
 """
+MIGRATIONS = {
+    1: """
+ALTER TABLE packs ADD COLUMN reports INTEGER NOT NULL DEFAULT 0;
+CREATE TABLE decisions (
+    pack_id TEXT NOT NULL, report INTEGER NOT NULL, stop TEXT NOT NULL, joined TEXT NOT NULL,
+    PRIMARY KEY (pack_id, report)
+) WITHOUT ROWID;
+"""
+}
+"""Version → what makes a store of it one of the next; what stands in it stays."""
 MOST_METRICS = 1900
 """Columns of metrics in the history: SQLite takes 2,000 in all."""
 HISTORY_KEYS = ("level", "step", "epoch", "examples", "seconds")

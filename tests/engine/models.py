@@ -62,3 +62,22 @@ class Raising(nn.Linear):
 
 def raising(input_shape: Sequence[int], outputs: int) -> nn.Module:
     return Raising(input_shape[0], outputs)
+
+
+class Shared(nn.Module):
+    """Two layers with one weight, and a buffer that no checkpoint keeps."""
+
+    def __init__(self, inputs: int, outputs: int) -> None:
+        super().__init__()
+        self.first = nn.Linear(inputs, inputs)
+        self.second = nn.Linear(inputs, inputs)
+        self.second.weight = self.first.weight
+        self.head = nn.Linear(inputs, outputs)
+        self.register_buffer("gain", torch.tensor(0.5), persistent=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.head(torch.tanh(self.second(torch.tanh(self.first(x)) * self.gain)))
+
+
+def shared(input_shape: Sequence[int], outputs: int) -> nn.Module:
+    return Shared(input_shape[0], outputs)

@@ -8,7 +8,6 @@ from typing import Any
 import pytest
 import torch
 
-from trainables import checkpoint
 from trainables.arrays import Arrays
 from trainables.configs import Mlp, RunConfig, Target, UserModel
 from trainables.configs.base import Steps
@@ -172,23 +171,3 @@ def test_auto_keeps_to_what_the_memory_holds(make_run: Maker, small_data: DataSe
 def test_split_evenly() -> None:
     assert split_evenly(range(7), 3) == [[0, 1], [2, 3, 4], [5, 6]]
     assert split_evenly(range(4), 9) == [[0, 1, 2, 3]]
-
-
-def test_a_damaged_checkpoint_falls_back_to_the_one_before(tmp_path: Any) -> None:
-    path = tmp_path / "pack" / "state.pt"
-    assert checkpoint.load(path) is None
-    checkpoint.save(path, {"step": 1})
-    checkpoint.save(path, {"step": 2})
-    assert checkpoint.load(path) == {"step": 2}
-    path.write_bytes(path.read_bytes()[:100])
-    assert checkpoint.load(path) == {"step": 1}
-    path.unlink()
-    assert checkpoint.load(path) == {"step": 1}
-
-
-def test_a_checkpoint_runs_no_code(tmp_path: Any) -> None:
-    import torch
-
-    path = tmp_path / "state.pt"
-    torch.save({"evil": print}, path)
-    assert checkpoint.load(path) is None

@@ -1,0 +1,61 @@
+"""How runs stand: what the runs table holds beside their configurations."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import sqlite3
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Outcome:
+    """How a run stands after a report: what the runs table holds of it."""
+
+    run_id: str
+    lane: int
+    status: str
+    reason: str
+    steps: int
+    epochs: float
+    examples: int
+    wall_seconds: float
+    error: str = ""
+    final: Mapping[str, float]
+    best: Mapping[str, float]
+
+
+def write(db: sqlite3.Connection, pack_id: str, outcomes: Sequence[Outcome]) -> None:
+    """Writes how the runs of a pack stand; one that has settled never goes back."""
+    db.executemany(
+        "UPDATE runs SET pack_id = ?, lane = ?, status = ?, reason = ?, steps = ?,"
+        " epochs = ?, examples = ?, wall_seconds = ?, error = ?, final = ?, best = ?"
+        " WHERE run_id = ? AND (status NOT IN ('completed', 'stopped', 'diverged')"
+        " OR ? NOT IN ('pending', 'running', 'failed'))",
+        (
+            (
+                *(pack_id, o.lane, o.status, o.reason, o.steps, o.epochs, o.examples),
+                *(o.wall_seconds, o.error, json.dumps(dict(o.final))),
+                *(json.dumps(dict(o.best)), o.run_id, o.status),
+            )
+            for o in outcomes
+        ),
+    )
+
+
+def read(db: sqlite3.Connection) -> list[Outcome]:
+    """See ``Store.outcomes``."""
+    rows = db.execute(
+        "SELECT run_id, coalesce(lane, 0), status, reason, steps, epochs, examples,"
+        " wall_seconds, error, final, best FROM runs WHERE planned ORDER BY number"
+    )
+    names = [field.name for field in dataclasses.fields(Outcome)]
+    return [
+        Outcome(
+            **dict(zip(names, row[:9], strict=False)),
+            final=json.loads(row[9]),
+            best=json.loads(row[10]),
+        )
+        for row in rows
+    ]
