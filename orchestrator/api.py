@@ -17,6 +17,7 @@ from orchestrator.plan import (
     cpus_a_pack,
     estimate,
     estimate_own,
+    first_lanes,
     make_packs,
     unique_runs,
 )
@@ -93,6 +94,8 @@ def plan_study(study: Study | str | Path, results: str | Path = "results") -> Pl
         unknown = Estimate(None, None, "a search suggests its runs on the way")
         return Plan(study, study.size * len(study.seeds), len(done), slots, [], unknown, cpus)
     lanes, starts = study.execution.lanes, extension.starts
+    if study.early_stopping and study.trainable is None:
+        lanes = first_lanes(by_kind(left)[0], slots=slots, most_lanes=lanes)
     packs = make_packs(left, slots=slots, most_lanes=lanes, starts=starts) if left else []
     expected = (
         estimate(by_kind(left)[0], slots=slots, measured=measured, starts=starts)

@@ -28,6 +28,8 @@ class PackTask:
     pack_id: str
     runs: tuple[tuple[str, RunConfig], ...]
     """(run_id, configuration) in the order of the lanes."""
+    joined: tuple[tuple[str, RunConfig], ...] = ()
+    """Runs that joined the pack in earlier attempts, likewise."""
     settings: Mapping[str, Any]
     """Fields of ``session.Settings``, and ``continues``: run_id → the shorter ``run`` that it goes
     on from, ``best`` and ``seconds`` of it."""
@@ -50,8 +52,21 @@ class PackTask:
     """Packs that train at the same time, it included."""
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Orders:
+    """What the driver has decided upon a report; takes effect right before the next."""
+
+    stop: Mapping[str, str]
+    """run_id → why."""
+    join: tuple[tuple[str, RunConfig], ...]
+    """(run_id, configuration) of runs that begin, in the order of their lanes."""
+
+
 class RayPack(tune.Trainable):  # type: ignore[misc]  # ray has no types
     """Trains the pack ``config["pack"]``, one evaluation a Tune result.
+
+    Packs that are known from the start are ``tasks``. Those made on the way, whose lanes can be
+    stopped and joined, come from the driver's mailbox; it is asked before each step.
 
     A result is processed by the driver before the next step begins. A checkpoint is taken
     at the beginning of a step, so it never runs ahead of what the store has committed.
@@ -70,18 +85,20 @@ class RayPack(tune.Trainable):  # type: ignore[misc]  # ray has no types
     """What went wrong and was made good, for the next report."""
 
     def setup(
-        self, config: dict[str, Any], tasks: Sequence[PackTask], data: Mapping[str, Any]
+        self,
+        config: dict[str, Any],
+        tasks: Sequence[PackTask],
+        data: Mapping[str, Any],
+        mailbox: Any = None,
     ) -> None:
         import torch
-
-        from trainables import memory
 
         # Momentum of dead units decays into denormals, which are slow on CPUs.
         torch.set_flush_denormal(True)
         self._tasks = tasks
         self._data = data
-        # Packs start together, so that each finds about all that they will share.
-        self._free = memory.free(torch.device(tasks[config["pack"]].settings["device"]))
+        self._mailbox = mailbox
+        self._free = 0
         self._begin(config)
 
     def reset_config(self, new_config: dict[str, Any]) -> bool:
@@ -91,7 +108,7 @@ class RayPack(tune.Trainable):  # type: ignore[misc]  # ray has no types
     def _begin(self, config: dict[str, Any]) -> None:
         import torch
 
-        self._task = self._tasks[config["pack"]]
+        self._task = self._find_task(config["pack"])
         if self._task.import_from not in sys.path:
             sys.path.insert(0, self._task.import_from)
         settings = self._settings()
@@ -102,6 +119,11 @@ class RayPack(tune.Trainable):  # type: ignore[misc]  # ray has no types
         self._evaluations = 0
         self._checkpointed = time.monotonic()
 
+    def _find_task(self, pack: Any) -> PackTask:
+        known = self._mailbox is None
+        task: PackTask = self._tasks[pack] if known else ray.get(self._mailbox.task.remote(pack))
+        return task
+
     def _resumed_session(self, settings: Settings) -> PackSession | None:
         """The session of the newest checkpoint that is whole; reports since are made again."""
         import torch
@@ -109,12 +131,11 @@ class RayPack(tune.Trainable):  # type: ignore[misc]  # ray has no types
         from trainables import checkpoint
         from trainables.session import PackSession
 
+        runs = (*self._task.runs, *self._task.joined)
         for path in checkpoint.numbered(self._task.folder):
             try:
                 saved = checkpoint.load(path)
-                return PackSession.restore(
-                    saved, self._task.runs, self._data, settings, self._keep_ended()
-                )
+                return PackSession.restore(saved, runs, self._data, settings, self._keep_ended())
             except torch.OutOfMemoryError:
                 raise
             except Exception as error:  # damaged, or of another version in any way
@@ -157,12 +178,16 @@ class RayPack(tune.Trainable):  # type: ignore[misc]  # ray has no types
         from trainables.stack_width import Way
 
         settings = {k: v for k, v in self._task.settings.items() if k != "continues"}
-        if settings["ways"] is None and (chosen := self._read_ways()):
+        chosen = self._read_ways()
+        # The file is written before the store hears of a way.
+        if len(chosen.get("ways", ())) > len(settings["ways"] or ()):
             settings |= chosen
         if settings["ways"] is not None:
             settings["ways"] = tuple(Way(*way) for way in settings["ways"])
         sharing = min(self._task.at_once, _packs_sharing(self._task.asked))
         free = memory.free(torch.device(settings["device"]))
+        # Packs start together, so that each finds at first about all that they will share.
+        self._free = self._free or free
         free = min(self._free // sharing, free)
         return Settings(**{**settings, "memory": int(memory.SHARE * free)})
 
@@ -188,11 +213,13 @@ class RayPack(tune.Trainable):  # type: ignore[misc]  # ray has no types
             state = self._session.state_dict()
             checkpoint.save_next(self._task.folder, state, keep=self._task.keep)
             self._checkpointed = time.monotonic()
+        self._obey()
         self._evaluations += 1
         report = self._session.advance()
         notes, self._notes = self._notes, []
         return {
             "pack_id": self._task.pack_id,
+            "report": self._session.reports,
             "rows": report.rows,
             "progress": report.progress,
             "threads": self._session.threads,
@@ -200,6 +227,19 @@ class RayPack(tune.Trainable):  # type: ignore[misc]  # ray has no types
             "notes": notes,
             "done": self._session.finished,
         }
+
+    def _obey(self) -> None:
+        """Does what was decided upon the last report, after a checkpoint at this place."""
+        if self._mailbox is None or not self._session.reports:
+            return
+        asked = self._mailbox.ask.remote(self._task.pack_id, self._session.reports)
+        orders: Orders | None = ray.get(asked)
+        if orders is None:
+            return
+        self._session.stop(orders.stop)
+        if orders.join:
+            self._session.join(orders.join)
+            self._write_ways()
 
     def _checkpoint_due(self) -> bool:
         if self._evaluations == 0:
