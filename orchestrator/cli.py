@@ -6,7 +6,7 @@ import json
 import shlex
 import signal
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -47,7 +47,7 @@ def main() -> None:
 def _wrong_input() -> Iterator[None]:
     """Turns what the user can mend into lines on stderr and exit code 2."""
     from orchestrator.spec import SpecError
-    from orchestrator.store.database import StoreError
+    from orchestrator.store.repair import StoreError
 
     try:
         yield
@@ -161,6 +161,8 @@ def run(spec: SpecFile, results: Results = Path("results"), overrides: Set = Non
             _fail("\n".join(f"{spec}: {line}" for line in str(error).splitlines()))
     counts = result.finish.statuses
     _say(", ".join(f"{count} {status}" for status, count in sorted(counts.items())))
+    if result.finish.faults:
+        _say(f"Came through: {_faults(result.finish.faults)}")
     if result.tracking:
         _say(result.tracking)
     if result.report is not None:
@@ -171,6 +173,10 @@ def run(spec: SpecFile, results: Results = Path("results"), overrides: Set = Non
     if counts.get("failed"):
         _say(f"Some runs failed: see the report, or regatta status {result.finish.folder}")
         raise typer.Exit(1)
+
+
+def _faults(counts: Mapping[str, int]) -> str:
+    return ", ".join(f"{count} × {kind}" for kind, count in counts.items())
 
 
 def _command() -> str:
@@ -200,7 +206,7 @@ def status(folder: Folder) -> None:
         from orchestrator.store.database import Store
 
         with Store.open(folder) as store:
-            meta, outcomes = store.meta(), store.outcomes()
+            meta, outcomes, faults = store.meta(), store.outcomes(), store.fault_counts()
     table = Table.grid(padding=(0, 2))
     table.add_row("study", str(meta.get("study", "")))
     counts: dict[str, int] = {}
@@ -215,6 +221,8 @@ def status(folder: Folder) -> None:
         table.add_row("best", f"{metric} {best.final[metric]:.4g}, run {best.run_id}")
     table.add_row("started", str(meta.get("started")))
     table.add_row("finished", str(meta.get("finished") or "not yet"))
+    if faults:
+        table.add_row("came through", _faults(faults))
     Console().print(table)
     for outcome in [o for o in outcomes if o.status == "failed"][:10]:
         _say(f"failed: {outcome.run_id}: {outcome.reason}")

@@ -17,6 +17,9 @@ from trainables.configs.base import to_plain
 from trainables.configs.function_run import FunctionRun
 from trainables.user_code import UserCodeError, resolve
 
+_WORKER_DEATHS = 3
+"""How often a run whose worker died is started again before it counts as failed."""
+
 
 def check_trainable(study: Study) -> None:
     """That the user's code can be imported, and that Tune can run it.
@@ -110,4 +113,5 @@ def tune_own(
         ),
         # Global state that a run leaves behind must not reach the next one.
         reuse_actors=False,
+        worker_deaths=_WORKER_DEATHS,
     )

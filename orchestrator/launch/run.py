@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +31,8 @@ class Finish:
     statuses: Mapping[str, int]
     interrupted: bool
     seconds: float
+    faults: Mapping[str, int] = field(default_factory=dict)
+    """kind → how often, of all that the study has come through."""
 
 
 def checked_data(study: Study, store: Store) -> dict[str, DataSet]:
@@ -77,7 +79,7 @@ def train(study: Study, store: Store, data: Mapping[str, DataSet]) -> Finish:
         strategies=_strategies(store),
     )
     statuses = Counter(store.statuses().values())
-    return Finish(store.folder, dict(statuses), interrupted, tally.seconds)
+    return Finish(store.folder, dict(statuses), interrupted, tally.seconds, store.fault_counts())
 
 
 def _train(
@@ -130,7 +132,7 @@ def _tune(
     # These import Ray, so they wait until its environment is prepared.
     from orchestrator.launch.recorder import Recorder
     from orchestrator.launch.tasks import asked_resources, count_slots, make_tasks
-    from orchestrator.launch.tuner import fit
+    from orchestrator.launch.tuner import UNBOUNDED, fit
     from trainables.ray_pack import RayPack
 
     asked = asked_resources(study, resources)
@@ -147,6 +149,7 @@ def _tune(
         # Packs keep checkpoints of their own; Tune is not to ask for any.
         checkpoints=tune.CheckpointConfig(checkpoint_at_end=False),
         reuse_actors=True,
+        worker_deaths=UNBOUNDED,
         data=dict(data),
     )
 

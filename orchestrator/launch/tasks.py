@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from orchestrator.launch.bisect import ancestors_of
 from orchestrator.launch.check import LaunchError
 from orchestrator.plan import make_packs
 from orchestrator.spec.study import Study
@@ -47,14 +48,16 @@ def make_tasks(
             for pack in make_packs(rest, slots=slots, most_lanes=study.execution.lanes)
         ]
     store.plan_packs(packs)
+    folder, parents = store.folder / "packs", store.parents()
     return [
         PackTask(
             pack_id=pack_id,
             runs=tuple((run_id, runs[run_id]) for run_id in run_ids),
             settings=settings,
-            folder=store.folder / "packs" / pack_id,
+            folder=folder / pack_id,
             checkpoint_every=study.execution.checkpoint_every,
             import_from=str(study.path.resolve().parent),
+            ancestors=ancestors_of(pack_id, parents, folder),
         )
         for pack_id, run_ids, settings in packs
     ]

@@ -11,8 +11,8 @@ from ray import tune
 from orchestrator.spec.study import Study
 from orchestrator.store import Store
 
-_WORKER_DEATHS = 3
-"""How often a pack whose worker died is started again before its runs count as failed."""
+UNBOUNDED = -1
+"""Deaths that Tune lets a trial have, where the recorder counts them and ends the trial."""
 
 
 def fit(
@@ -25,12 +25,14 @@ def fit(
     *,
     checkpoints: tune.CheckpointConfig,
     reuse_actors: bool,
+    worker_deaths: int,
     **shared: Any,
 ) -> None:
     """Runs a trial for each task: it finds its own at ``config["pack"]``.
 
     Args:
         asked: what a trial takes of the cluster.
+        worker_deaths: after so many a trial is started again; one more ends it.
         shared: further arguments of the trainable's ``setup``, the same for all.
     """
     scratch = store.folder / ".tune"
@@ -46,7 +48,7 @@ def fit(
             storage_path=str(scratch),
             verbose=0,
             checkpoint_config=checkpoints,
-            failure_config=tune.FailureConfig(max_failures=_WORKER_DEATHS),
+            failure_config=tune.FailureConfig(max_failures=worker_deaths),
             callbacks=[recorder],
         ),
     )

@@ -2,7 +2,8 @@
 
 from orchestrator.store.database import Outcome as Outcome
 from orchestrator.store.database import Store as Store
-from orchestrator.store.database import StoreError as StoreError
+from orchestrator.store.patience import StorageError as StorageError
+from orchestrator.store.repair import StoreError as StoreError
 from orchestrator.store.schema import FINISHED as FINISHED
 from orchestrator.store.schema import SCHEMA_VERSION as SCHEMA_VERSION
 from orchestrator.store.schema import SETTLED as SETTLED

@@ -5,22 +5,29 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import json
+import logging
 import sqlite3
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
-from orchestrator.store.schema import HISTORY_KEYS, MOST_METRICS, SCHEMA, SCHEMA_VERSION, column
+from orchestrator.store import faults, repair
+from orchestrator.store.patience import Patience, lasting
+from orchestrator.store.repair import StoreError as StoreError
+from orchestrator.store.schema import (
+    FILE,
+    HISTORY_KEYS,
+    MOST_METRICS,
+    SCHEMA,
+    SCHEMA_VERSION,
+    column,
+)
 
 if TYPE_CHECKING:
     import pandas as pd
 
-FILE = "store.sqlite"
-
-
-class StoreError(Exception):
-    """The store is missing, of another version, or damaged. The message says which."""
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -46,26 +53,41 @@ class Store:
     Every method that writes is one transaction: a crash leaves all of it or nothing.
     """
 
-    def __init__(self, folder: Path, connection: sqlite3.Connection) -> None:
+    def __init__(
+        self, folder: Path, connection: sqlite3.Connection, *, writes: bool = False
+    ) -> None:
         self.folder = folder
+        self.place = str(folder / FILE)
+        self.patience = Patience.of_environment()
         self._db = connection
+        self._writes = writes
         self._metrics = self._metric_columns()
 
     @classmethod
     def create(cls, folder: Path) -> Self:
-        """Opens the store in ``folder`` for writing; makes it where there is none."""
+        """Opens the store in ``folder`` for writing; makes it where there is none, and repairs
+        one that is damaged.
+
+        Raises:
+            StoreError: it is of another version, or damaged beyond repair.
+        """
         folder.mkdir(parents=True, exist_ok=True)
-        connection = sqlite3.connect(folder / FILE, isolation_level=None)
-        connection.execute("PRAGMA journal_mode=WAL")
-        connection.execute("PRAGMA synchronous=NORMAL")
-        connection.execute("PRAGMA busy_timeout=10000")
+        repaired = repair.make_whole(folder)
+        connection = _connect(folder)
         connection.execute("BEGIN IMMEDIATE")
         if connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0] == 0:
             for statement in SCHEMA.split(";"):
                 connection.execute(statement)
             connection.execute(f"PRAGMA user_version={SCHEMA_VERSION}")
+        for statement in faults.SCHEMA.split(";"):
+            connection.execute(statement)
         connection.execute("COMMIT")
-        return cls(folder, _checked(connection, folder))
+        repair.mark_open(folder)
+        store = cls(folder, _checked(connection, folder), writes=True)
+        if repaired is not None:
+            _log.warning(repaired)
+            store.note(faults.STORE_REPAIRED, "", repaired)
+        return store
 
     @classmethod
     def open(cls, folder: Path) -> Self:
@@ -83,7 +105,23 @@ class Store:
         return cls(folder, _checked(connection, folder))
 
     def close(self) -> None:
+        if self._writes:
+            # Where this fails, the log stays and the next launch checks the file.
+            with contextlib.suppress(sqlite3.Error, OSError):
+                busy = self._db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0]
+                if not busy:
+                    repair.mark_closed(self.folder)
         self._db.close()
+
+    def reconnect(self) -> None:
+        """Another connection to the same file: the storage was away, or another one is there."""
+        with contextlib.suppress(sqlite3.Error):
+            self._db.close()
+        self._db = _connect(self.folder, mode="rw")
+
+    def waited(self, what: str) -> None:
+        with contextlib.suppress(sqlite3.Error), self._transaction():
+            faults.add(self._db, faults.WRITE_RETRIED, "", what)
 
     def __enter__(self) -> Self:
         return self
@@ -96,12 +134,15 @@ class Store:
         self._db.execute("BEGIN IMMEDIATE")
         try:
             yield
+            self._db.execute("COMMIT")
         except BaseException:
-            self._db.execute("ROLLBACK")
-            self._metrics = self._metric_columns()
+            with contextlib.suppress(sqlite3.Error):  # SQLite may have done so itself
+                self._db.execute("ROLLBACK")
+            with contextlib.suppress(sqlite3.Error):
+                self._metrics = self._metric_columns()
             raise
-        self._db.execute("COMMIT")
 
+    @lasting
     def set_meta(self, **values: Any) -> None:
         """Facts of the study as a whole: its spec, versions, machine, cost."""
         rows = [(key, json.dumps(value)) for key, value in values.items()]
@@ -114,6 +155,7 @@ class Store:
             for key, value in self._db.execute("SELECT key, value FROM meta ORDER BY key")
         }
 
+    @lasting
     def plan_runs(self, runs: Iterable[tuple[str, int, Mapping[str, Any]]]) -> None:
         """Makes (run_id, seed, configuration) the planned runs; what is known already stays.
 
@@ -133,6 +175,7 @@ class Store:
         query = "SELECT run_id, status FROM runs WHERE planned ORDER BY number"
         return dict(self._db.execute(query))
 
+    @lasting
     def plan_packs(self, packs: Iterable[tuple[str, Sequence[str], Mapping[str, Any]]]) -> None:
         """Makes (pack_id, run_ids, settings) the packs to be trained, before any of them starts.
 
@@ -152,6 +195,7 @@ class Store:
                 ),
             )
 
+    @lasting
     def start_pack(self, pack_id: str, run_ids: Sequence[str], settings: Mapping[str, Any]) -> None:
         """A pack begins, or begins again: its unfinished runs are now running."""
         with self._transaction():
@@ -167,6 +211,7 @@ class Store:
                 ((pack_id, run_id) for run_id in run_ids),
             )
 
+    @lasting
     def discard_history(self, run_id: str, *, after: int) -> None:
         """Drops what a run has reported beyond step ``after``: it is about to go on from there.
 
@@ -179,6 +224,7 @@ class Store:
                 (after, run_id),
             )
 
+    @lasting
     def set_pack(self, pack_id: str, *, status: str, settings: Mapping[str, Any]) -> None:
         with self._transaction():
             self._db.execute(
@@ -201,6 +247,7 @@ class Store:
             for pack_id, run_ids, settings, status, attempts in rows
         ]
 
+    @lasting
     def record(
         self, pack_id: str, rows: Sequence[Mapping[str, Any]], outcomes: Sequence[Outcome]
     ) -> None:
@@ -226,6 +273,7 @@ class Store:
                 ),
             )
 
+    @lasting
     def fail_runs(self, run_ids: Sequence[str], error: str) -> list[Outcome]:
         """Marks those of the runs that have not finished as failed; returns how they stand."""
         reason = (error.strip().splitlines() or ["unknown"])[-1][:500]
@@ -238,6 +286,43 @@ class Store:
             )
         wanted = set(run_ids)
         return [outcome for outcome in self.outcomes() if outcome.run_id in wanted]
+
+    @lasting
+    def note(self, kind: str, pack_id: str, detail: str) -> None:
+        """Counts something that went wrong on the way; kinds are in ``store.faults``."""
+        with self._transaction():
+            faults.add(self._db, kind, pack_id, detail)
+
+    @lasting
+    def note_death(self, pack_id: str, kind: str, detail: str, reached: int) -> faults.Deaths:
+        """A pack's worker is gone; returns how often that was so.
+
+        Args:
+            reached: the furthest that the pack has come, in steps of all its runs.
+        """
+        with self._transaction():
+            reached = max(reached, faults.reached(self._db, pack_id))
+            faults.add(self._db, kind, pack_id, detail, reached)
+        return faults.deaths(self._db, pack_id)
+
+    @lasting
+    def split_pack(
+        self,
+        pack_id: str,
+        parts: Sequence[tuple[str, Sequence[str]]],
+        settings: Mapping[str, Any],
+    ) -> None:
+        """Plans ``parts``, (pack_id, run_ids) of each, in the place of a pack."""
+        with self._transaction():
+            faults.split(self._db, pack_id, parts, settings)
+
+    def parents(self) -> dict[str, str]:
+        """pack_id → the pack that it was split off."""
+        return faults.parents(self._db)
+
+    def fault_counts(self) -> dict[str, int]:
+        """kind → how often, of all that went wrong on the way."""
+        return faults.counts(self._db)
 
     def outcomes(self) -> list[Outcome]:
         """How every planned run stands."""
@@ -313,6 +398,16 @@ class Store:
         from orchestrator.store import frames
 
         return frames.history(self._db, self._metric_columns())
+
+
+def _connect(folder: Path, mode: str = "rwc") -> sqlite3.Connection:
+    """A connection that writes."""
+    uri = f"{(folder / FILE).resolve().as_uri()}?mode={mode}"
+    connection = sqlite3.connect(uri, uri=True, isolation_level=None)
+    connection.execute("PRAGMA busy_timeout=10000")
+    connection.execute("PRAGMA journal_mode=WAL")
+    connection.execute("PRAGMA synchronous=NORMAL")
+    return connection
 
 
 def _checked(connection: sqlite3.Connection, folder: Path) -> sqlite3.Connection:

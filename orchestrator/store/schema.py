@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+FILE = "store.sqlite"
+BACKUP = "store.backup.sqlite"
+STATE = "store.state"
+"""Beside the file: whether it was closed, so that only one that was not needs checking."""
 SCHEMA_VERSION = 1
 SETTLED = ("completed", "stopped", "diverged")
 """Statuses that stay: such a run is never trained again."""

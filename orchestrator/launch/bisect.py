@@ -1,0 +1,127 @@
+"""A pack that keeps killing its worker is halved until the run at fault is alone."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from orchestrator.launch.deaths import Death
+from orchestrator.plan.packs import pack_id_of
+from orchestrator.store import FINISHED, Outcome, Store
+from orchestrator.store.faults import GIVEN_UP, Deaths
+from trainables.ray_pack import PackTask
+
+MOST_DEATHS_IN_A_ROW = 3
+"""Of a worker, with nothing new reported between them, before the pack is at fault."""
+MOST_DEATHS = 100
+"""In all, whatever was reported between them."""
+
+
+def is_at_fault(store: Store, task: PackTask, deaths: Deaths) -> bool:
+    """Whether it has died often enough.
+
+    Part of a pack that was split is suspected from the first death: splitting it once more
+    costs less than another start. A run that is alone has the full number of tries.
+    """
+    suspected = bool(task.ancestors) and len(unfinished(store, task)) > 1
+    most = 1 if suspected else MOST_DEATHS_IN_A_ROW
+    return deaths.in_a_row >= most or deaths.total >= MOST_DEATHS
+
+
+def unfinished(store: Store, task: PackTask) -> list[str]:
+    """The pack's runs that are still to be trained, in the order of its lanes."""
+    statuses = store.statuses()
+    return [r for r, _ in task.runs if statuses.get(r, "completed") not in FINISHED]
+
+
+def give_up(
+    store: Store, task: PackTask, deaths: Deaths, death: Death
+) -> tuple[list[PackTask], list[Outcome]]:
+    """What comes in place of a pack at fault.
+
+    Returns:
+        Its halves, already planned in the store; or none, and how its runs have failed.
+    """
+    left = unfinished(store, task)
+    if len(left) > 1 and not death.raised:
+        return _halves(store, task, left), []
+    died = "the worker raised" if death.raised else "killed its worker"
+    count = f"{deaths.in_a_row} times in a row"
+    if deaths.in_a_row < MOST_DEATHS_IN_A_ROW:
+        count = f"{deaths.total} times"
+    outcomes = store.fail_runs(left, f"{death.error}\n{died} {count}: {death.detail}")
+    store.set_pack(task.pack_id, status="failed", settings=task.settings)
+    store.note(GIVEN_UP, task.pack_id, f"{len(left)} runs failed: {died} {count}")
+    sweep(store, task)
+    return [], outcomes
+
+
+def _halves(store: Store, task: PackTask, left: Sequence[str]) -> list[PackTask]:
+    configs = dict(task.runs)
+    half = (len(left) + 1) // 2
+    parts = [(pack_id_of(names), names) for names in (left[:half], left[half:])]
+    settings = {**task.settings, "ways": _ways(store, task)}
+    store.split_pack(task.pack_id, parts, settings)
+    return [
+        PackTask(
+            pack_id=name,
+            runs=tuple((run_id, configs[run_id]) for run_id in names),
+            settings=settings,
+            folder=task.folder.parent / name,
+            checkpoint_every=task.checkpoint_every,
+            import_from=task.import_from,
+            ancestors=(task.folder, *task.ancestors),
+        )
+        for name, names in parts
+    ]
+
+
+def _ways(store: Store, task: PackTask) -> Any:
+    """How the pack was stacked, where it came so far: its halves are stacked alike."""
+    try:
+        return json.loads((task.folder / "ways.json").read_text())
+    except (OSError, ValueError):
+        return task.settings["ways"]
+
+
+def as_parts(tasks: Sequence[PackTask], whole: PackTask) -> list[dict[str, Any]]:
+    """Tasks split off ``whole`` as a trial's configuration has them: see ``parts.tasks_in``."""
+    lanes = {run_id: lane for lane, (run_id, _) in enumerate(whole.runs)}
+    return [
+        {
+            "pack_id": task.pack_id,
+            "lanes": [lanes[run_id] for run_id, _ in task.runs],
+            "ancestors": [folder.name for folder in task.ancestors],
+        }
+        for task in tasks
+    ]
+
+
+def ancestors_of(pack_id: str, parents: Mapping[str, str], packs: Path) -> tuple[Path, ...]:
+    """Folders of the packs that a pack was split off, the nearest first."""
+    found: list[Path] = []
+    while (parent := parents.get(pack_id)) is not None and packs / parent not in found:
+        found.append(packs / parent)
+        pack_id = parent
+    return tuple(found)
+
+
+def sweep(store: Store, task: PackTask) -> None:
+    """Removes an ended pack's checkpoints, and its ancestors' where no other part needs them."""
+    shutil.rmtree(task.folder, ignore_errors=True)
+    if not task.ancestors:
+        return
+    parents = store.parents()
+    packs = task.folder.parent
+    needed = {
+        folder
+        for pack in store.packs()
+        if pack["status"] in ("pending", "running")
+        for folder in ancestors_of(pack["pack_id"], parents, packs)
+    }
+    for folder in task.ancestors:
+        if folder not in needed:
+            shutil.rmtree(folder, ignore_errors=True)
