@@ -46,6 +46,8 @@ def main() -> None:
 @contextmanager
 def _wrong_input() -> Iterator[None]:
     """Turns what the user can mend into lines on stderr and exit code 2."""
+    import sqlite3
+
     from orchestrator.spec import SpecError
     from orchestrator.store.repair import StoreError
 
@@ -55,6 +57,8 @@ def _wrong_input() -> Iterator[None]:
         _fail(str(error))
     except OSError as error:
         _fail(f"{error.filename or 'input'}: {error.strerror or error}")
+    except sqlite3.DatabaseError as error:
+        _fail(f"the store is damaged ({error}); `regatta run` repairs it")
 
 
 def _fail(message: str) -> None:
@@ -153,12 +157,16 @@ def run(spec: SpecFile, results: Results = Path("results"), overrides: Set = Non
         study = _load(spec, overrides)
         from orchestrator.api import run_study
         from orchestrator.launch import LaunchError
+        from orchestrator.store import StorageError
 
         try:
             with _sigterm_interrupts():
                 result = run_study(study, results, command=_command())
         except LaunchError as error:
             _fail("\n".join(f"{spec}: {line}" for line in str(error).splitlines()))
+        except StorageError as error:
+            print(error, file=sys.stderr)  # noqa: T201 - this is the command line
+            raise typer.Exit(1) from error
     counts = result.finish.statuses
     _say(", ".join(f"{count} {status}" for status, count in sorted(counts.items())))
     if result.finish.faults:

@@ -13,6 +13,7 @@ from orchestrator.launch.check import check, load_data
 from orchestrator.launch.facts import machine
 from orchestrator.launch.folder import now
 from orchestrator.launch.local_ray import prepare_environment, ray_cluster
+from orchestrator.launch.rounds import in_rounds
 from orchestrator.plan import by_kind, unique_runs
 from orchestrator.plan.packs import work
 from orchestrator.progress import Tally, display
@@ -93,8 +94,13 @@ def _train(
     """Trains the runs that are left; True where the user interrupted it."""
     prepare_environment()
     try:
-        with display(tally, study.name), ray_cluster() as resources:
-            _tune(study, store, runs, left, data, resources, tally)
+        with display(tally, study.name):
+
+            def tune(remaining: Mapping[str, RunConfig]) -> None:
+                with ray_cluster() as resources:
+                    _tune(study, store, runs, remaining, data, resources, tally)
+
+            in_rounds(store, left, tune)
     except KeyboardInterrupt:
         return True
     return False
@@ -111,8 +117,13 @@ def _train_own(study: Study, store: Store, left: Mapping[str, FunctionRun], tall
 
     check_trainable(study)
     try:
-        with display(tally, study.name), ray_cluster(import_from=folder) as resources:
-            tune_own(study, store, left, resources, tally)
+        with display(tally, study.name):
+
+            def tune(remaining: Mapping[str, FunctionRun]) -> None:
+                with ray_cluster(import_from=folder) as resources:
+                    tune_own(study, store, remaining, resources, tally)
+
+            in_rounds(store, left, tune)
     except KeyboardInterrupt:
         return True
     return False

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 from orchestrator.store import faults, repair
-from orchestrator.store.patience import Patience, lasting
+from orchestrator.store.patience import Patience, StorageError, lasting
 from orchestrator.store.repair import StoreError as StoreError
 from orchestrator.store.schema import (
     FILE,
@@ -59,6 +59,7 @@ class Store:
         self.folder = folder
         self.place = str(folder / FILE)
         self.patience = Patience.of_environment()
+        self.broken: StorageError | None = None
         self._db = connection
         self._writes = writes
         self._metrics = self._metric_columns()

@@ -59,6 +59,8 @@ class Writer(Protocol):
     patience: Patience
     place: str
     """The file, as messages name it."""
+    broken: StorageError | None
+    """Why it was given up: what raises may be lost on the way through Ray Tune."""
 
     def reconnect(self) -> None: ...
 
@@ -95,10 +97,11 @@ def lasting(method: Method) -> Method:
                 continue
             self.waited(what)
             return done
-        raise StorageError(
+        self.broken = StorageError(
             f"{self.place}: {what}, for {self.patience.seconds:.0f} s; all that was committed"
             " is kept. Once it can be written, the same command goes on"
         )
+        raise self.broken
 
     return cast(Method, write)
 
@@ -112,9 +115,10 @@ def _passing(store: Writer, error: sqlite3.DatabaseError) -> str:
     """
     code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_ERROR) & 0xFF
     if code in _DAMAGE:
-        raise StorageError(
+        store.broken = StorageError(
             f"{store.place}: damaged ({error}). The same command repairs it, and goes on"
-        ) from error
+        )
+        raise store.broken from error
     if code not in _PASSING:
         raise error
     return f"{_PASSING[code]} ({error})"

@@ -103,7 +103,10 @@ def _repair(folder: Path, why: str) -> str:
     with contextlib.closing(sqlite3.connect(fresh, isolation_level=None)) as target:
         restored = _restore_backup(folder, target)
         found = salvage(kept, target) if kept is not None else Found()
-        if not restored and not found.runs:
+        if restored is None and not found.runs:
+            copies = [] if kept is None else folder.glob(f"{kept.name}*")
+            for leftover in (fresh, *copies):
+                leftover.unlink()
             raise StoreError(
                 f"{path}: damaged ({why}), nothing in it can be read, and there is no whole"
                 f" {BACKUP} to repair it from. Move {folder} away, and the same command starts anew"
