@@ -39,8 +39,10 @@ def _history(folder: Path) -> pd.DataFrame:
 @pytest.mark.ray
 @pytest.mark.parametrize(
     ("model", "strategy", "least"),
-    [("at_once", "fused", 0), ("later", "sequential", 36)],
-    ids=["while it is built", "while it trains"],
+    [
+        pytest.param("later", "sequential", 36, id="while it trains"),
+        pytest.param("at_once", "fused", 0, id="while it is built", marks=pytest.mark.chaos),
+    ],
 )
 def test_the_culprit_fails_alone(regatta: Regatta, model: str, strategy: str, least: int) -> None:
     shutil.copy(str(deadly_models.__file__), regatta.folder)
