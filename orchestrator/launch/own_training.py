@@ -17,9 +17,6 @@ from trainables.configs.base import to_plain
 from trainables.configs.function_run import FunctionRun
 from trainables.user_code import UserCodeError, resolve
 
-_WORKER_DEATHS = 3
-"""How often a run whose worker died is started again before it counts as failed."""
-
 
 def check_trainable(study: Study) -> None:
     """That the user's code can be imported, and that Tune can run it.
@@ -90,7 +87,7 @@ def tune_own(
     """
     from ray import tune
 
-    from orchestrator.launch.own_recorder import OwnRecorder
+    from orchestrator.launch.own_recorder import DEATHS_FORGIVEN, OwnRecorder
     from orchestrator.launch.tuner import fit
     from trainables.ray_function import as_trainable
 
@@ -113,5 +110,5 @@ def tune_own(
         ),
         # Global state that a run leaves behind must not reach the next one.
         reuse_actors=False,
-        worker_deaths=_WORKER_DEATHS,
+        worker_deaths=DEATHS_FORGIVEN,
     )

@@ -43,7 +43,7 @@ def _patient(store: Store, clock: Clock, seconds: float = 60.0) -> None:
 
 
 @contextlib.contextmanager
-def _small_disk(folder: Path, size: str) -> Iterator[Callable[[str], None]]:
+def small_disk(folder: Path, size: str) -> Iterator[Callable[[str], None]]:
     """A file system of its own in memory; yields a function that mounts it again otherwise."""
     folder.mkdir()
     mount = ["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", str(folder)]
@@ -78,7 +78,7 @@ def _holds(folder: Path, runs: int) -> None:
 
 
 def test_a_full_disk_is_waited_for(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    with _small_disk(tmp_path / "disk", "200k") as again:
+    with small_disk(tmp_path / "disk", "200k") as again:
         store = plan(tmp_path / "disk/s")
         clock = Clock(17.0, lambda: again("size=8m"))
         _patient(store, clock)
@@ -94,7 +94,7 @@ def test_a_full_disk_is_waited_for(tmp_path: Path, caplog: pytest.LogCaptureFixt
 def test_a_disk_that_stays_full_ends_in_one_line_and_keeps_what_was_committed(
     tmp_path: Path,
 ) -> None:
-    with _small_disk(tmp_path / "disk", "200k") as again:
+    with small_disk(tmp_path / "disk", "200k") as again:
         store = plan(tmp_path / "disk/s")
         _patient(store, Clock(1e9, lambda: None), seconds=61.0)
         committed = _finish_until_full(store)
@@ -109,7 +109,7 @@ def test_a_disk_that_stays_full_ends_in_one_line_and_keeps_what_was_committed(
 
 
 def test_storage_that_turns_read_only_is_waited_for(tmp_path: Path) -> None:
-    with _small_disk(tmp_path / "disk", "8m") as again:
+    with small_disk(tmp_path / "disk", "8m") as again:
         store = plan(tmp_path / "disk/s")
         finish(store, 0, 3)
         # Files that are open for writing hold it, so the connection is made anew.
