@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import json
-import shutil
-from collections.abc import Mapping, Sequence
-from pathlib import Path
+from collections.abc import Sequence
 from typing import Any
 
 from orchestrator.launch.deaths import Death
+from orchestrator.launch.leftovers import sweep
 from orchestrator.plan.packs import pack_id_of
 from orchestrator.store import FINISHED, Outcome, Store
 from orchestrator.store.faults import GIVEN_UP, Deaths
@@ -55,7 +54,7 @@ def give_up(
     outcomes = store.fail_runs(left, f"{death.error}\n{died} {count}: {death.detail}")
     store.set_pack(task.pack_id, status="failed", settings=task.settings)
     store.note(GIVEN_UP, task.pack_id, f"{len(left)} runs failed: {died} {count}")
-    sweep(store, task)
+    sweep(store, task.folder, task.ancestors)
     return [], outcomes
 
 
@@ -98,30 +97,3 @@ def as_parts(tasks: Sequence[PackTask], whole: PackTask) -> list[dict[str, Any]]
         }
         for task in tasks
     ]
-
-
-def ancestors_of(pack_id: str, parents: Mapping[str, str], packs: Path) -> tuple[Path, ...]:
-    """Folders of the packs that a pack was split off, the nearest first."""
-    found: list[Path] = []
-    while (parent := parents.get(pack_id)) is not None and packs / parent not in found:
-        found.append(packs / parent)
-        pack_id = parent
-    return tuple(found)
-
-
-def sweep(store: Store, task: PackTask) -> None:
-    """Removes an ended pack's checkpoints, and its ancestors' where no other part needs them."""
-    shutil.rmtree(task.folder, ignore_errors=True)
-    if not task.ancestors:
-        return
-    parents = store.parents()
-    packs = task.folder.parent
-    needed = {
-        folder
-        for pack in store.packs()
-        if pack["status"] in ("pending", "running")
-        for folder in ancestors_of(pack["pack_id"], parents, packs)
-    }
-    for folder in task.ancestors:
-        if folder not in needed:
-            shutil.rmtree(folder, ignore_errors=True)

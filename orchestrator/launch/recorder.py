@@ -8,8 +8,9 @@ from typing import Any
 
 from ray import tune
 
-from orchestrator.launch.bisect import as_parts, give_up, is_at_fault, sweep
+from orchestrator.launch.bisect import as_parts, give_up, is_at_fault
 from orchestrator.launch.deaths import death_of_trial
+from orchestrator.launch.leftovers import sweep
 from orchestrator.store import Outcome, Store
 from orchestrator.store.faults import CHECKPOINT_SKIPPED, NODE_LOST
 from trainables.parts import tasks_in
@@ -68,7 +69,7 @@ class Recorder(tune.Callback):  # type: ignore[misc]  # ray has no types
     def _complete(self, trial: Any, task: PackTask, result: Mapping[str, Any]) -> None:
         """The pack is trained; in the same trial the next part may follow."""
         self._store.set_pack(task.pack_id, status="completed", settings=_settings(task, result))
-        sweep(self._store, task)
+        sweep(self._store, task.folder, task.ancestors)
         later = self._parts(trial)[1:]
         self._set_parts(trial, later)
         if later:
@@ -94,7 +95,7 @@ class Recorder(tune.Callback):  # type: ignore[misc]  # ray has no types
         for task in self._parts(trial):
             outcomes = self._store.fail_runs([r for r, _ in task.runs], error)
             self._store.set_pack(task.pack_id, status="failed", settings=task.settings)
-            sweep(self._store, task)
+            sweep(self._store, task.folder, task.ancestors)
             self._watch([], outcomes)
 
     def _parts(self, trial: Any) -> list[PackTask]:

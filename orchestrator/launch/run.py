@@ -12,6 +12,7 @@ from typing import Any
 from orchestrator.launch.check import check, load_data
 from orchestrator.launch.facts import machine
 from orchestrator.launch.folder import now
+from orchestrator.launch.leftovers import tidy
 from orchestrator.launch.local_ray import prepare_environment, ray_cluster
 from orchestrator.launch.rounds import in_rounds
 from orchestrator.plan import by_kind, unique_runs
@@ -74,6 +75,8 @@ def train(study: Study, store: Store, data: Mapping[str, DataSet]) -> Finish:
         if study.trainable is None
         else _train_own(study, store, by_kind(left)[1], tally)
     )
+    if not interrupted:
+        tidy(store)
     store.set_meta(
         finished=None if interrupted else now(),
         wall_seconds=store.meta().get("wall_seconds", 0.0) + tally.seconds,

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from orchestrator.launch.bisect import ancestors_of
 from orchestrator.launch.check import LaunchError
+from orchestrator.launch.leftovers import ancestors_of
 from orchestrator.plan import make_packs
 from orchestrator.spec.study import Study
 from orchestrator.store import Store

@@ -149,7 +149,7 @@ def _restore_backup(folder: Path, target: sqlite3.Connection) -> int | None:
         if backup.exists():
             uri = f"{backup.resolve().as_uri()}?mode=ro"
             with contextlib.closing(sqlite3.connect(uri, uri=True)) as source:
-                if quick_check(source) is None and _version(source) == SCHEMA_VERSION:
+                if quick_check(source) is None and _version(source) <= SCHEMA_VERSION:
                     source.backup(target)
                     return count_finished(target)[0]
     except sqlite3.DatabaseError:

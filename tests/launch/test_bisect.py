@@ -11,11 +11,13 @@ import ray.cloudpickle as pickle
 from ray.exceptions import ActorDiedError, RayTaskError
 
 from orchestrator.launch.deaths import death_of
+from orchestrator.launch.leftovers import tidy
 from orchestrator.launch.recorder import Recorder
 from orchestrator.launch.tasks import make_tasks
 from orchestrator.spec import load_study
 from orchestrator.store import Store
 from orchestrator.store.faults import NODE_LOST, WORKER_DIED
+from tests.store.big import outcome as outcome_of
 from trainables.configs.base import to_plain
 from trainables.configs.run import RunConfig
 from trainables.ray_pack import PackTask
@@ -210,6 +212,20 @@ def test_checkpoints_stay_until_no_part_needs_them(driver: Driver) -> None:
     assert not first.folder.exists()
     driver.report(5, finished=True)
     assert not whole.exists()
+
+
+def test_what_a_driver_killed_at_the_end_of_a_pack_leaves_is_removed(driver: Driver) -> None:
+    for _ in range(3):
+        driver.die()
+    parts = driver.parts()
+    for folder in (parts[0].folder, parts[1].folder, parts[0].ancestors[0]):
+        folder.mkdir(parents=True)
+    done = [outcome_of(name) for name, _ in parts[0].runs]
+    driver.store.record(parts[0].pack_id, [], done)
+    tidy(driver.store)
+    assert not parts[0].folder.exists()
+    assert parts[1].folder.exists()
+    assert parts[1].ancestors[0].exists()
 
 
 def test_rays_words_for_the_ends_of_workers() -> None:
