@@ -13,25 +13,25 @@ from trainables.lanes import select
 Task = TypeVar("Task")
 
 
-def tasks_in(tasks: Sequence[Task], config: Mapping[str, Any]) -> list[Task]:
+def tasks_in(whole: Task, config: Mapping[str, Any]) -> list[Task]:
     """The tasks of a trial, in their order: its pack, or the parts that it was split into.
 
     Args:
-        tasks: ``ray_pack.PackTask``s.
-        config: the trial's: ``pack`` is an index; ``parts``, where there, is a list of
-            ``{"pack_id": …, "lanes": […], "ancestors": […]}``, lanes counted in that pack.
+        whole: the ``ray_pack.PackTask`` that the trial was made for.
+        config: the trial's; ``parts``, where there, is a list of
+            ``{"pack_id": …, "runs": [run_id, …], "ancestors": [pack_id, …]}``.
     """
-    whole = tasks[config["pack"]]
     parts = config.get("parts")
     return [whole] if parts is None else [_part(whole, **part) for part in parts]
 
 
-def _part(whole: Any, pack_id: str, lanes: Sequence[int], ancestors: Sequence[str]) -> Any:
+def _part(whole: Any, pack_id: str, runs: Sequence[str], ancestors: Sequence[str]) -> Any:
     packs = whole.folder.parent
+    configs = dict(whole.runs)
     return dataclasses.replace(
         whole,
         pack_id=pack_id,
-        runs=tuple(whole.runs[lane] for lane in lanes),
+        runs=tuple((run_id, configs[run_id]) for run_id in runs),
         folder=packs / pack_id,
         ancestors=tuple(packs / name for name in ancestors),
     )

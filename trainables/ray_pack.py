@@ -78,7 +78,7 @@ class RayPack(tune.Trainable):  # type: ignore[misc]  # ray has no types
     def _begin_trial(self, config: dict[str, Any]) -> None:
         from trainables.parts import tasks_in
 
-        self._later = tasks_in(self._tasks, config)
+        self._later = tasks_in(self._tasks[config["pack"]], config)
         self._skipped = []
         self._idle = not self._later
         if self._later:
@@ -129,8 +129,9 @@ class RayPack(tune.Trainable):  # type: ignore[misc]  # ray has no types
         from trainables.stack_width import Way
 
         ways = self._task.settings["ways"]
-        if ways is None and self._ways_path.exists():
-            ways = json.loads(self._ways_path.read_text())
+        for folder in (self._task.folder, *self._task.ancestors):
+            if ways is None and (folder / "ways.json").exists():
+                ways = json.loads((folder / "ways.json").read_text())
         chosen = None if ways is None else tuple(Way(*way) for way in ways)
         return Settings(**{**self._task.settings, "ways": chosen})
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import json
+import dataclasses
 from collections.abc import Sequence
 from typing import Any
 
@@ -62,37 +62,25 @@ def _halves(store: Store, task: PackTask, left: Sequence[str]) -> list[PackTask]
     configs = dict(task.runs)
     half = (len(left) + 1) // 2
     parts = [(pack_id_of(names), names) for names in (left[:half], left[half:])]
-    settings = {**task.settings, "ways": _ways(store, task)}
-    store.split_pack(task.pack_id, parts, settings)
+    store.split_pack(task.pack_id, parts, task.settings)
     return [
-        PackTask(
+        dataclasses.replace(
+            task,
             pack_id=name,
             runs=tuple((run_id, configs[run_id]) for run_id in names),
-            settings=settings,
             folder=task.folder.parent / name,
-            checkpoint_every=task.checkpoint_every,
-            import_from=task.import_from,
             ancestors=(task.folder, *task.ancestors),
         )
         for name, names in parts
     ]
 
 
-def _ways(store: Store, task: PackTask) -> Any:
-    """How the pack was stacked, where it came so far: its halves are stacked alike."""
-    try:
-        return json.loads((task.folder / "ways.json").read_text())
-    except (OSError, ValueError):
-        return task.settings["ways"]
-
-
-def as_parts(tasks: Sequence[PackTask], whole: PackTask) -> list[dict[str, Any]]:
-    """Tasks split off ``whole`` as a trial's configuration has them: see ``parts.tasks_in``."""
-    lanes = {run_id: lane for lane, (run_id, _) in enumerate(whole.runs)}
+def as_parts(tasks: Sequence[PackTask]) -> list[dict[str, Any]]:
+    """Parts of a pack as its trial's configuration has them: see ``parts.tasks_in``."""
     return [
         {
             "pack_id": task.pack_id,
-            "lanes": [lanes[run_id] for run_id, _ in task.runs],
+            "runs": [run_id for run_id, _ in task.runs],
             "ancestors": [folder.name for folder in task.ancestors],
         }
         for task in tasks

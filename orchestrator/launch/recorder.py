@@ -100,15 +100,14 @@ class Recorder(tune.Callback):  # type: ignore[misc]  # ray has no types
 
     def _parts(self, trial: Any) -> list[PackTask]:
         """What a trial has still to train: its pack, or parts of it."""
-        return tasks_in(self._tasks, trial.config)
+        return tasks_in(self._tasks[trial.config["pack"]], trial.config)
 
     def _task(self, trial: Any) -> PackTask | None:
         return next(iter(self._parts(trial)), None)
 
     def _set_parts(self, trial: Any, parts: Sequence[PackTask]) -> None:
         """What the trial's next worker trains, should there be one."""
-        whole = self._tasks[trial.config["pack"]]
-        trial.set_config({**trial.config, "parts": as_parts(parts, whole)})
+        trial.set_config({**trial.config, "parts": as_parts(parts)})
 
 
 def _settings(task: PackTask, result: Mapping[str, Any]) -> dict[str, Any]:

@@ -38,6 +38,8 @@ def test_a_part_goes_on_as_in_the_whole(
     runs = [
         (f"r{seed}", make_run(train=extra, seed=seed, optimizer=optimizer)) for seed in range(5)
     ]
+    # Ends between two evaluations of the others: losses since the last one are in the state.
+    runs.append(("short", make_run(train={**extra, "epochs": 0.6}, seed=7, optimizer=optimizer)))
     settings = Settings(strategy=strategy)
     data = data_of(runs[0][1])
     whole = PackSession(runs, data, settings)

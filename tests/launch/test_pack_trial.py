@@ -58,8 +58,9 @@ def _trial(
 
 
 PARTS = [
-    {"pack_id": "a", "lanes": [0, 3], "ancestors": ["p"]},
-    {"pack_id": "b", "lanes": [1, 2, 4], "ancestors": ["p"]},
+    {"pack_id": "a", "runs": ["r0", "r3"], "ancestors": ["p"]},
+    {"pack_id": "b", "runs": ["r1", "r4"], "ancestors": ["p"]},
+    {"pack_id": "c", "runs": ["r2"], "ancestors": ["p"]},
 ]
 
 
@@ -73,12 +74,12 @@ def test_parts_are_trained_one_after_the_other(trial: Trial, reports: int) -> No
         before.step()
     results = _to_the_end(trial.start(parts=PARTS))
     ids = [result["pack_id"] for result in results]
-    assert list(dict.fromkeys(ids)) == ["a", "b"]
-    assert sum(result["finished"] for result in results) == 2
+    assert list(dict.fromkeys(ids)) == ["a", "b", "c"]
+    assert sum(result["finished"] for result in results) == 3
     # The checkpoint is that before the last report, which is made again.
     assert ids.count("a") == 3 - max(0, reports - 1)
     found = _finals(results)
-    assert list(found) == ["r0", "r3", "r1", "r2", "r4"]
+    assert list(found) == ["r0", "r3", "r1", "r4", "r2"]
     for name, final in whole.items():
         for metric, value in final.items():
             assert found[name][metric] == pytest.approx(value, rel=1e-4, abs=1e-7)
@@ -91,6 +92,13 @@ def test_a_part_goes_on_from_its_own_checkpoint(trial: Trial) -> None:
     assert (trial.folder / "packs/a/state.pt").exists()
     assert not (trial.folder / "packs/p").exists()
     assert [p["steps"] for p in trial.start(parts=PARTS).step()["progress"]] == steps
+
+
+def test_parts_are_stacked_as_the_whole_was(trial: Trial) -> None:
+    trial.task.folder.mkdir(parents=True)
+    (trial.task.folder / "ways.json").write_text("[[2, false]]")
+    results = _to_the_end(trial.start(parts=PARTS))
+    assert {result["choices"][0]["width"] for result in results} == {1, 2}
 
 
 def test_a_trial_with_nothing_left_ends(trial: Trial) -> None:
