@@ -13,13 +13,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 from orchestrator.store import faults, repair
+from orchestrator.store.connection import connect, make_tables
 from orchestrator.store.patience import Patience, StorageError, lasting
 from orchestrator.store.repair import StoreError as StoreError
 from orchestrator.store.schema import (
     FILE,
     HISTORY_KEYS,
     MOST_METRICS,
-    SCHEMA,
     SCHEMA_VERSION,
     column,
 )
@@ -74,15 +74,8 @@ class Store:
         """
         folder.mkdir(parents=True, exist_ok=True)
         repaired = repair.make_whole(folder)
-        connection = _connect(folder)
-        connection.execute("BEGIN IMMEDIATE")
-        if connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0] == 0:
-            for statement in SCHEMA.split(";"):
-                connection.execute(statement)
-            connection.execute(f"PRAGMA user_version={SCHEMA_VERSION}")
-        for statement in faults.SCHEMA.split(";"):
-            connection.execute(statement)
-        connection.execute("COMMIT")
+        connection = connect(folder)
+        make_tables(connection)
         repair.mark_open(folder)
         store = cls(folder, _checked(connection, folder), writes=True)
         if repaired is not None:
@@ -118,7 +111,7 @@ class Store:
         """Another connection to the same file: the storage was away, or another one is there."""
         with contextlib.suppress(sqlite3.Error):
             self._db.close()
-        self._db = _connect(self.folder, mode="rw")
+        self._db = connect(self.folder, mode="rw")
 
     def waited(self, what: str) -> None:
         with contextlib.suppress(sqlite3.Error), self._transaction():
@@ -290,7 +283,7 @@ class Store:
 
     @lasting
     def note(self, kind: str, pack_id: str, detail: str) -> None:
-        """Counts something that went wrong on the way; kinds are in ``store.faults``."""
+        """Counts one of the kinds in ``store.faults``."""
         with self._transaction():
             faults.add(self._db, kind, pack_id, detail)
 
@@ -399,16 +392,6 @@ class Store:
         from orchestrator.store import frames
 
         return frames.history(self._db, self._metric_columns())
-
-
-def _connect(folder: Path, mode: str = "rwc") -> sqlite3.Connection:
-    """A connection that writes."""
-    uri = f"{(folder / FILE).resolve().as_uri()}?mode={mode}"
-    connection = sqlite3.connect(uri, uri=True, isolation_level=None)
-    connection.execute("PRAGMA busy_timeout=10000")
-    connection.execute("PRAGMA journal_mode=WAL")
-    connection.execute("PRAGMA synchronous=NORMAL")
-    return connection
 
 
 def _checked(connection: sqlite3.Connection, folder: Path) -> sqlite3.Connection:
