@@ -9,7 +9,7 @@ from pathlib import Path
 
 from orchestrator import run_study
 from orchestrator.store import Store
-from orchestrator.store.database import FILE
+from orchestrator.store.schema import FILE
 
 
 def main(spec: Path) -> None:

@@ -78,6 +78,10 @@ class Decider:
         self._source.tell(standing, rows)
         return standing
 
+    def failed(self, outcomes: Sequence[Outcome]) -> None:
+        """Runs of a pack that was given up, which no report will tell of."""
+        self._source.tell(outcomes, [])
+
     def _others(self, stop: Mapping[str, str], outcomes: Sequence[Outcome]) -> list[Outcome]:
         """Lanes that are stopped at a report that was not theirs: a budget ends them all."""
         missing = stop.keys() - {outcome.run_id for outcome in outcomes}

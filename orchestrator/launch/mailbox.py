@@ -9,6 +9,7 @@ from typing import Any
 import ray
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
+from orchestrator.launch.leftovers import ancestors_of
 from orchestrator.launch.tasks import pack_settings
 from orchestrator.spec.stored import stored_run
 from orchestrator.store import Store
@@ -35,6 +36,7 @@ class Mailbox:
     def task(self, pack_id: str) -> PackTask:
         """The pack as it was planned, with the runs that have joined it so far."""
         pack = next(pack for pack in self._store.packs() if pack["pack_id"] == pack_id)
+        folder = self._store.folder / "packs"
         joined = [run_id for d in self._store.decisions(pack_id) for run_id in d.join]
         return dataclasses.replace(
             self._template,
@@ -42,7 +44,8 @@ class Mailbox:
             runs=self._named(pack["run_ids"]),
             joined=self._named(joined),
             settings=pack_settings(pack["settings"]),
-            folder=self._store.folder / "packs" / pack_id,
+            folder=folder / pack_id,
+            ancestors=ancestors_of(pack_id, self._store.parents(), folder),
         )
 
     def ask(self, pack_id: str, report: int) -> Orders | None:

@@ -23,8 +23,8 @@ from orchestrator.launch.tasks import (
     make_task,
     pack_settings,
 )
-from orchestrator.launch.tuner import fit
-from orchestrator.plan.packs import first_lanes, pack_id
+from orchestrator.launch.tuner import UNBOUNDED, fit
+from orchestrator.plan.packs import first_lanes, pack_id_of
 from orchestrator.progress import Tally
 from orchestrator.search import DesignSource
 from orchestrator.spec.study import Study
@@ -68,7 +68,7 @@ class PackBook:
     def make(self, runs: Mapping[str, RunConfig]) -> PackTask:
         """A further pack, in the store before it starts."""
         settings = fresh_settings(self._study, self._asked)
-        task = self.task(pack_id(tuple(runs)), runs, settings)
+        task = self.task(pack_id_of(tuple(runs)), runs, settings)
         self._store.add_runs((name, run.seed, as_columns(run)) for name, run in runs.items())
         self._store.add_pack(task.pack_id, list(runs), settings)
         # A pack of the same runs may have ended in an error: nothing of it is gone on with.
@@ -132,6 +132,7 @@ def tune_on_demand(
         # Packs keep checkpoints of their own; Tune is not to ask for any.
         checkpoints=tune.CheckpointConfig(checkpoint_at_end=False),
         reuse_actors=True,
+        worker_deaths=UNBOUNDED,
         search=searcher,
         data=dict(data),
         mailbox=start_mailbox(template, store.folder),

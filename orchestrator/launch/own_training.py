@@ -88,7 +88,7 @@ def tune_own(
     """
     from ray import tune
 
-    from orchestrator.launch.own_recorder import OwnRecorder
+    from orchestrator.launch.own_recorder import DEATHS_FORGIVEN, OwnRecorder
     from orchestrator.launch.own_stopper import OwnStopper
     from orchestrator.launch.tuner import fit
     from trainables.ray_function import as_trainable
@@ -124,4 +124,5 @@ def tune_own(
         # Global state that a run leaves behind must not reach the next one.
         reuse_actors=False,
         stopper=stopper if study.early_stopping else None,
+        worker_deaths=DEATHS_FORGIVEN,
     )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +13,9 @@ from orchestrator.launch.check import check, load_data
 from orchestrator.launch.extend import extension_of
 from orchestrator.launch.facts import machine
 from orchestrator.launch.folder import now
+from orchestrator.launch.leftovers import tidy
 from orchestrator.launch.local_ray import cpus_of_nodes, prepare_environment, ray_cluster
+from orchestrator.launch.rounds import in_rounds
 from orchestrator.launch.saved_runs import saved_runs
 from orchestrator.plan import by_kind, unique_runs
 from orchestrator.plan.packs import work
@@ -35,6 +37,8 @@ class Finish:
     seconds: float
     saved: str
     """A sentence on what early stopping has saved; empty where no run was stopped."""
+    faults: Mapping[str, int] = field(default_factory=dict)
+    """kind → how often, of all that the study has come through."""
 
 
 def checked_data(study: Study, store: Store) -> dict[str, DataSet]:
@@ -78,6 +82,8 @@ def train(study: Study, store: Store, data: Mapping[str, DataSet]) -> Finish:
         if study.trainable is None
         else _train_own(study, store, by_kind(left)[1], tally)
     )
+    if not interrupted:
+        tidy(store)
     store.set_meta(
         finished=None if interrupted else now(),
         wall_seconds=before + tally.seconds,
@@ -85,7 +91,14 @@ def train(study: Study, store: Store, data: Mapping[str, DataSet]) -> Finish:
         saved=store.saved(),
     )
     statuses = Counter(store.statuses().values())
-    return Finish(store.folder, dict(statuses), interrupted, tally.seconds, store.saved())
+    return Finish(
+        store.folder,
+        dict(statuses),
+        interrupted,
+        tally.seconds,
+        store.saved(),
+        store.fault_counts(),
+    )
 
 
 def _train(
@@ -99,8 +112,13 @@ def _train(
     """Trains the runs that are left; True where the user interrupted it."""
     prepare_environment()
     try:
-        with display(tally, study.name), ray_cluster() as resources:
-            _tune(study, store, runs, left, data, resources, tally)
+        with display(tally, study.name):
+
+            def tune(remaining: Mapping[str, RunConfig]) -> None:
+                with ray_cluster() as resources:
+                    _tune(study, store, runs, remaining, data, resources, tally)
+
+            in_rounds(store, left, tune)
     except KeyboardInterrupt:
         return True
     return False
@@ -117,8 +135,13 @@ def _train_own(study: Study, store: Store, left: Mapping[str, FunctionRun], tall
 
     check_trainable(study)
     try:
-        with display(tally, study.name), ray_cluster(import_from=folder) as resources:
-            tune_own(study, store, left, resources, tally)
+        with display(tally, study.name):
+
+            def tune(remaining: Mapping[str, FunctionRun]) -> None:
+                with ray_cluster(import_from=folder) as resources:
+                    tune_own(study, store, remaining, resources, tally)
+
+            in_rounds(store, left, tune)
     except KeyboardInterrupt:
         return True
     return False
@@ -139,7 +162,7 @@ def _tune(
     from orchestrator.launch.on_demand import is_on_demand, tune_on_demand
     from orchestrator.launch.recorder import Recorder
     from orchestrator.launch.tasks import asked_resources, count_slots, make_tasks
-    from orchestrator.launch.tuner import fit
+    from orchestrator.launch.tuner import UNBOUNDED, fit
     from trainables.ray_pack import RayPack
 
     if is_on_demand(study, store):
@@ -162,6 +185,7 @@ def _tune(
         # Packs keep checkpoints of their own; Tune is not to ask for any.
         checkpoints=tune.CheckpointConfig(checkpoint_at_end=False),
         reuse_actors=True,
+        worker_deaths=UNBOUNDED,
         data=dict(data),
     )
 

@@ -13,6 +13,7 @@ from orchestrator.launch.extend import (
     runs_folder,
     unfinished_packs,
 )
+from orchestrator.launch.leftovers import ancestors_of
 from orchestrator.plan import cpus_a_pack, make_packs
 from orchestrator.spec.study import Minutes, Study
 from orchestrator.store import Store
@@ -121,11 +122,13 @@ def make_task(
     by_clock: dict[str, Any] = (
         {"checkpoint_seconds": 60 * every.minutes} if isinstance(every, Minutes) else {}
     )
+    folder = store.folder / "packs"
     return PackTask(
         pack_id=pack_id,
         runs=tuple(runs.items()),
         settings=settings,
-        folder=store.folder / "packs" / pack_id,
+        folder=folder / pack_id,
+        ancestors=ancestors_of(pack_id, store.parents(), folder),
         runs_folder=runs_folder(store.folder),
         checkpoint_every=None if isinstance(every, Minutes) else every,
         **by_clock,

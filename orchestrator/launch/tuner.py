@@ -11,8 +11,8 @@ from ray import tune
 from orchestrator.spec.study import Study
 from orchestrator.store import Store
 
-_WORKER_DEATHS = 3
-"""How often a pack whose worker died is started again before its runs count as failed."""
+UNBOUNDED = -1
+"""Deaths that Tune lets a trial have, where the recorder counts them and ends the trial."""
 
 
 def fit(
@@ -25,6 +25,7 @@ def fit(
     *,
     checkpoints: tune.CheckpointConfig,
     reuse_actors: bool,
+    worker_deaths: int,
     search: Any = None,
     stopper: tune.Stopper | None = None,
     **shared: Any,
@@ -34,6 +35,7 @@ def fit(
     Args:
         tasks: unless they are made on the way.
         asked: (``config["pack"]``) → what the trial takes of the cluster.
+        worker_deaths: after so many a trial is started again; one more ends it.
         search: a searcher that suggests ``{"pack": …}``; None: a trial for each of ``tasks``.
         stopper: ends trials early.
         shared: further arguments of the trainable's ``setup``, the same for all.
@@ -55,7 +57,7 @@ def fit(
             storage_path=str(scratch),
             verbose=0,
             checkpoint_config=checkpoints,
-            failure_config=tune.FailureConfig(max_failures=_WORKER_DEATHS),
+            failure_config=tune.FailureConfig(max_failures=worker_deaths),
             callbacks=[recorder],
             stop=stopper,
         ),

@@ -91,12 +91,12 @@ def _pack_count(runs: int, wanted: float, slots: int, most_lanes: int) -> int:
 
 
 def _pack(names: Sequence[str], cost: Mapping[str, int]) -> Pack:
-    return Pack(pack_id(names), tuple(names), sum(cost[name] for name in names))
+    return Pack(pack_id_of(names), tuple(names), sum(cost[name] for name in names))
 
 
-def pack_id(names: Sequence[str]) -> str:
-    """The id of the pack of these runs."""
-    return hashlib.sha256(",".join(names).encode()).hexdigest()[:12]
+def pack_id_of(run_ids: Sequence[str]) -> str:
+    """A pack's id: its runs, in the order of their lanes."""
+    return hashlib.sha256(",".join(run_ids).encode()).hexdigest()[:12]
 
 
 def first_lanes(runs: Mapping[str, RunConfig], *, slots: int, most_lanes: int | None = None) -> int:
