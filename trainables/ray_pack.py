@@ -8,7 +8,7 @@ import json
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -49,9 +49,9 @@ class PackTask:
     """Whether those of this pack's runs are kept."""
     import_from: str
     """Folder of the study, from where its ``module:callable`` are imported."""
-    asked: Mapping[str, float]
+    asked: Mapping[str, float] = field(default_factory=lambda: {"CPU": 1.0})
     """What it takes of the cluster."""
-    at_once: int
+    at_once: int = 1
     """Packs that train at the same time, it included."""
     ancestors: tuple[Path, ...] = ()
     """Folders of the packs that this one was split off, the nearest first: it starts from the
@@ -220,7 +220,8 @@ class RayPack(tune.Trainable):  # type: ignore[misc]  # ray has no types
             settings |= chosen
         if settings["ways"] is not None:
             settings["ways"] = tuple(Way(*way) for way in settings["ways"])
-        sharing = min(self._task.at_once, _packs_sharing(self._task.asked))
+        at_once = self._task.at_once
+        sharing = at_once if at_once == 1 else min(at_once, _packs_sharing(self._task.asked))
         free = memory.free(torch.device(settings["device"]))
         # Packs start together, so that each finds at first about all that they will share.
         self._free = self._free or free

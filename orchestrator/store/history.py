@@ -31,7 +31,14 @@ def insert(db: sqlite3.Connection, known: list[str], rows: Sequence[Mapping[str,
     db.executemany(
         f"INSERT OR REPLACE INTO history (number, {columns})"  # noqa: S608 - names are quoted
         f" VALUES ((SELECT number FROM runs WHERE run_id = ?), {marks})",
-        ([row["run_id"], *(row.get(key) for key in keys)] for row in rows),
+        (
+            [
+                row["run_id"],
+                *(row[key] for key in HISTORY_KEYS),
+                *(row.get(name) for name in measured),
+            ]
+            for row in rows
+        ),
     )
 
 

@@ -16,6 +16,7 @@ from orchestrator.launch.tasks import make_tasks
 from orchestrator.plan import by_kind, make_packs, unique_runs
 from orchestrator.spec import Objective, Study, load_study
 from orchestrator.store import Outcome, Store
+from orchestrator.store.faults import FELL_BACK
 from trainables.configs import RunConfig
 from trainables.configs.base import to_plain
 from trainables.configs.run import run_id
@@ -280,6 +281,7 @@ def test_only_the_best_configurations_states_stay(
 
 
 def test_notes_are_kept_in_the_store(store: Store) -> None:
-    store.note("one")
-    store.note("two", "three")
-    assert store.meta()["notes"] == ["one", "two", "three"]
+    store.note(FELL_BACK, "a pack", "one")
+    store.note(FELL_BACK, "a pack", "two")
+    assert store.details(FELL_BACK) == ["one", "two"]
+    assert store.fault_counts() == {FELL_BACK: 2}
