@@ -39,7 +39,7 @@ class Driver:
         statuses = self.store.statuses()
         rules.rebuild(self.store.reports(), statuses)
         left = {name: run for name, run in runs.items() if statuses[name] not in SETTLED}
-        self.book = PackBook(study, self.store, "cpu")
+        self.book = PackBook(study, self.store, {"CPU": 1.0, "GPU": 0.0}, slots)
         resumed, taken = self.book.resume(runs, left)
         source = DesignSource({name: run for name, run in left.items() if name not in taken})
         self.decider = Decider(self.store, rules, source, lambda: 0.0)
@@ -47,7 +47,13 @@ class Driver:
         self.searcher = PackSearcher(source, self.book.make, resumed=resumed, lanes=lanes,
                                      slots=slots)  # fmt: skip
         self.template: PackTask = PackTask(
-            pack_id="", runs=(), settings={}, folder=folder, checkpoint_every=1, import_from=""
+            pack_id="",
+            runs=(),
+            settings={},
+            folder=folder,
+            runs_folder=folder / "runs",
+            checkpoint_every=1,
+            import_from="",
         )
 
     def train(self, most_reports: int = 10**9, checkpoint_every: int = 3) -> bool:
@@ -75,9 +81,10 @@ class Driver:
         settings = Settings(strategy="fused")
         self.store.start_pack(name, pack_lanes(task, self.store), task.settings)
         self.decider.begin(task)
-        saved = checkpoint.load(self.store.folder / f"{name}.pt")
-        if saved is None:
+        path = self.store.folder / f"{name}.pt"
+        if not path.exists():
             return PackSession(task.runs, self.data, settings)
+        saved = checkpoint.load(path)
         return PackSession.restore(saved, (*task.runs, *task.joined), self.data, settings)
 
     def _step(self, mailbox: Mailbox, name: str, session: PackSession, every: int) -> bool:

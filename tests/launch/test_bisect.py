@@ -47,8 +47,12 @@ class Driver:
         left = {
             name: run for name, run in self.runs.items() if statuses[name] in ("pending", "running")
         }
-        self.tasks = make_tasks(self.study, self.store, self.runs, left, 1, "cpu")
-        self.recorder = Recorder(self.store, self.tasks, lambda rows, outcomes: None)
+        self.tasks = make_tasks(
+            self.study, self.store, self.runs, left, 1, {"CPU": 1.0, "GPU": 0.0}, [1]
+        )
+        self.recorder = Recorder(
+            self.store, dict(enumerate(self.tasks)), lambda rows, outcomes: None
+        )
         self.trials = [
             SimpleNamespace(config={"pack": index}, pickled_error_file=None, error_file=None)
             for index in range(len(self.tasks))
@@ -82,7 +86,7 @@ class Driver:
             | {"error": "", "final": {}, "best": {}}
             for lane, (name, _) in enumerate(self.parts(trial)[0].runs)
         ]
-        result = {"progress": progress, "rows": [], "choices": [], "evaluation": 2}
+        result = {"progress": progress, "rows": [], "choices": [], "notes": {}, "threads": 1}
         self.recorder.on_trial_result(0, [], self.trials[trial], result | {"finished": finished})
 
 

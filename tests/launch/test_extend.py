@@ -35,6 +35,8 @@ execution: {save: all}
 """
 PER_EPOCH = 36
 
+CPU = {"CPU": 1.0, "GPU": 0.0}
+
 
 def _runs(study: Study) -> dict[str, RunConfig]:
     return by_kind(unique_runs(study.runs()))[0]
@@ -135,7 +137,7 @@ def test_tasks_carry_where_their_runs_begin_and_the_store_the_history(
     longer = load_study(spec, ["train.epochs=20", "execution.checkpoint_every={minutes: 5}"])
     left, runs = _plan(longer, store), _runs(longer)
     extension = extension_of(store, runs, left)
-    tasks = make_tasks(longer, store, runs, left, 2, "cpu", extension)
+    tasks = make_tasks(longer, store, runs, left, 2, CPU, [2], extension)
     of_run = {name: task for task in tasks for name, _ in task.runs}
     assert set(of_run) == set(left)
     for task in tasks:
@@ -159,7 +161,7 @@ def test_tasks_carry_where_their_runs_begin_and_the_store_the_history(
     # A launch that died here goes on with the same packs and says nothing more of it.
     again = extension_of(store, runs, left)
     assert again.line == ""
-    assert make_tasks(longer, store, runs, left, 5, "cpu", again) == sorted(
+    assert make_tasks(longer, store, runs, left, 2, CPU, [2], again) == sorted(
         tasks, key=lambda task: task.pack_id
     )
     assert len(store.history().query("run_id == @name")) == 3

@@ -9,9 +9,10 @@ from typing import Any
 import pytest
 
 from tests.store.test_storage import small_disk
+from trainables import checkpoint
 from trainables.configs import RunConfig
 from trainables.data import DataSet
-from trainables.ray_pack import PackTask, RayPack
+from trainables.ray_pack import CHECKPOINT_SKIPPED, PackTask, RayPack
 
 SETTINGS = {"strategy": "fused", "ways": None, "threads": 1, "device": "cpu"}
 
@@ -26,6 +27,7 @@ class Trial:
             runs=tuple((f"r{lane}", run) for lane, run in enumerate(runs)),
             settings=SETTINGS,
             folder=folder / "packs/p",
+            runs_folder=folder / "runs",
             checkpoint_every=1,
             import_from=str(folder),
         )
@@ -89,14 +91,14 @@ def test_a_part_goes_on_from_its_own_checkpoint(trial: Trial) -> None:
     first = trial.start(parts=PARTS)
     first.step()
     steps = [p["steps"] for p in first.step()["progress"]]
-    assert (trial.folder / "packs/a/state.pt").exists()
+    assert checkpoint.numbered(trial.folder / "packs/a")
     assert not (trial.folder / "packs/p").exists()
     assert [p["steps"] for p in trial.start(parts=PARTS).step()["progress"]] == steps
 
 
 def test_parts_are_stacked_as_the_whole_was(trial: Trial) -> None:
     trial.task.folder.mkdir(parents=True)
-    (trial.task.folder / "ways.json").write_text("[[2, false]]")
+    (trial.task.folder / "ways.json").write_text('{"threads": 1, "ways": [[2, false]]}')
     results = _to_the_end(trial.start(parts=PARTS))
     assert {result["choices"][0]["width"] for result in results} == {1, 2}
 
@@ -112,7 +114,7 @@ def test_training_goes_on_without_checkpoints_that_cannot_be_written(trial: Tria
     with small_disk(trial.folder / "disk", "8k"):
         full = Trial(trial.folder / "disk", [run for _, run in trial.task.runs], trial.data)
         results = _to_the_end(full.start())
-    skipped = [detail for result in results for detail in result.get("checkpoints_skipped", [])]
+    skipped = [note for result in results for note in result["notes"].get(CHECKPOINT_SKIPPED, [])]
     assert len(skipped) == 2
     assert all("Error: " in detail for detail in skipped)
     assert _finals(results) == expected
