@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import ray
 from ray import tune
 
 from trainables.configs.run import RunConfig
@@ -28,6 +29,8 @@ class PackTask:
     pack_id: str
     runs: tuple[tuple[str, RunConfig], ...]
     """(run_id, configuration) in the order of the lanes."""
+    joined: tuple[tuple[str, RunConfig], ...] = ()
+    """Runs that joined the pack in earlier attempts, likewise."""
     settings: Mapping[str, Any]
     """Fields of ``session.Settings``."""
     folder: Path
@@ -38,8 +41,21 @@ class PackTask:
     """Folder of the study, from where its ``module:callable`` are imported."""
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Orders:
+    """What the driver has decided upon a report; takes effect right before the next."""
+
+    stop: Mapping[str, str]
+    """run_id → why."""
+    join: tuple[tuple[str, RunConfig], ...]
+    """(run_id, configuration) of runs that begin, in the order of their lanes."""
+
+
 class RayPack(tune.Trainable):  # type: ignore[misc]  # ray has no types
     """Trains the pack ``config["pack"]``, one evaluation a Tune result.
+
+    Packs that are known from the start are ``tasks``. Those made on the way, whose lanes can be
+    stopped and joined, come from the driver's mailbox; it is asked before each step.
 
     A result is processed by the driver before the next step begins. A checkpoint is taken
     at the beginning of a step, so it never runs ahead of what the store has committed.
@@ -54,7 +70,11 @@ class RayPack(tune.Trainable):  # type: ignore[misc]  # ray has no types
     _checkpointed: float
 
     def setup(
-        self, config: dict[str, Any], tasks: Sequence[PackTask], data: Mapping[str, Any]
+        self,
+        config: dict[str, Any],
+        tasks: Sequence[PackTask],
+        data: Mapping[str, Any],
+        mailbox: Any = None,
     ) -> None:
         import torch
 
@@ -62,6 +82,7 @@ class RayPack(tune.Trainable):  # type: ignore[misc]  # ray has no types
         torch.set_flush_denormal(True)
         self._tasks = tasks
         self._data = data
+        self._mailbox = mailbox
         self._begin(config)
 
     def reset_config(self, new_config: dict[str, Any]) -> bool:
@@ -74,7 +95,7 @@ class RayPack(tune.Trainable):  # type: ignore[misc]  # ray has no types
         from trainables import checkpoint
         from trainables.session import PackSession
 
-        self._task = self._tasks[config["pack"]]
+        self._task = self._find_task(config["pack"])
         if self._task.import_from not in sys.path:
             sys.path.insert(0, self._task.import_from)
         settings = self._settings()
@@ -83,11 +104,18 @@ class RayPack(tune.Trainable):  # type: ignore[misc]  # ray has no types
         self._session = (
             PackSession(self._task.runs, self._data, settings)
             if saved is None
-            else PackSession.restore(saved, self._task.runs, self._data, settings)
+            else PackSession.restore(
+                saved, (*self._task.runs, *self._task.joined), self._data, settings
+            )
         )
         self._write_ways()
         self._evaluations = 0
         self._checkpointed = time.monotonic()
+
+    def _find_task(self, pack: Any) -> PackTask:
+        known = self._mailbox is None
+        task: PackTask = self._tasks[pack] if known else ray.get(self._mailbox.task.remote(pack))
+        return task
 
     @property
     def _state_path(self) -> Path:
@@ -102,10 +130,11 @@ class RayPack(tune.Trainable):  # type: ignore[misc]  # ray has no types
         from trainables.session import Settings
         from trainables.stack_width import Way
 
-        ways = self._task.settings["ways"]
-        if ways is None and self._ways_path.exists():
-            ways = json.loads(self._ways_path.read_text())
-        chosen = None if ways is None else tuple(Way(*way) for way in ways)
+        ways = self._task.settings["ways"] or []
+        if self._ways_path.exists():
+            # The file is written before the store hears of a way.
+            ways = max(json.loads(self._ways_path.read_text()), ways, key=len)
+        chosen = tuple(Way(*way) for way in ways) or None
         return Settings(**{**self._task.settings, "ways": chosen})
 
     def _write_ways(self) -> None:
@@ -120,15 +149,30 @@ class RayPack(tune.Trainable):  # type: ignore[misc]  # ray has no types
         if self._checkpoint_due():
             checkpoint.save(self._state_path, self._session.state_dict())
             self._checkpointed = time.monotonic()
+        self._obey()
         self._evaluations += 1
         report = self._session.advance()
         return {
             "pack_id": self._task.pack_id,
+            "report": self._session.reports,
             "rows": report.rows,
             "progress": report.progress,
             "choices": [dataclasses.asdict(choice) for choice in self._session.choices],
             "done": self._session.finished,
         }
+
+    def _obey(self) -> None:
+        """Does what was decided upon the last report, after a checkpoint at this place."""
+        if self._mailbox is None or not self._session.reports:
+            return
+        asked = self._mailbox.ask.remote(self._task.pack_id, self._session.reports)
+        orders: Orders | None = ray.get(asked)
+        if orders is None:
+            return
+        self._session.stop(orders.stop)
+        if orders.join:
+            self._session.join(orders.join)
+            self._write_ways()
 
     def _checkpoint_due(self) -> bool:
         if self._evaluations == 0:

@@ -43,7 +43,9 @@ def checked_data(study: Study, store: Store) -> dict[str, DataSet]:
     """
     sys.path.insert(0, str(study.path.resolve().parent))
     left = by_kind(_left(study, store))[0]
-    data = load_data(left.values())
+    # Rules of early stopping compare with runs that have ended, and measure these, too.
+    whole = by_kind(unique_runs(study.runs()))[0] if left and study.early_stopping else left
+    data = load_data(whole.values())
     check(left.values(), data)
     return data
 
@@ -66,6 +68,7 @@ def train(study: Study, store: Store, data: Mapping[str, DataSet]) -> Finish:
     left = _left(study, store)
     lengths = {name: work(run) for name, run in by_kind(runs)[0].items()}
     tally = Tally(study.objective, lengths, store.outcomes())
+    before = store.meta().get("wall_seconds", 0.0)
     interrupted = bool(left) and (
         _train(study, store, by_kind(runs)[0], by_kind(left)[0], data, tally)
         if study.trainable is None
@@ -73,7 +76,7 @@ def train(study: Study, store: Store, data: Mapping[str, DataSet]) -> Finish:
     )
     store.set_meta(
         finished=None if interrupted else now(),
-        wall_seconds=store.meta().get("wall_seconds", 0.0) + tally.seconds,
+        wall_seconds=before + tally.seconds,
         strategies=_strategies(store),
     )
     statuses = Counter(store.statuses().values())
@@ -128,11 +131,15 @@ def _tune(
     from ray import tune
 
     # These import Ray, so they wait until its environment is prepared.
+    from orchestrator.launch.on_demand import is_on_demand, tune_on_demand
     from orchestrator.launch.recorder import Recorder
     from orchestrator.launch.tasks import asked_resources, count_slots, make_tasks
     from orchestrator.launch.tuner import fit
     from trainables.ray_pack import RayPack
 
+    if is_on_demand(study, store):
+        tune_on_demand(study, store, runs, left, data, resources, tally)
+        return
     asked = asked_resources(study, resources)
     slots = count_slots(study, asked, resources)
     tasks = make_tasks(study, store, runs, left, slots, "cuda" if asked["GPU"] else "cpu")
@@ -143,7 +150,7 @@ def _tune(
         RayPack,
         tasks,
         asked,
-        Recorder(store, tasks, tally.observe),
+        Recorder(store, dict(enumerate(tasks)), tally.observe),
         # Packs keep checkpoints of their own; Tune is not to ask for any.
         checkpoints=tune.CheckpointConfig(checkpoint_at_end=False),
         reuse_actors=True,

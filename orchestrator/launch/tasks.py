@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 from orchestrator.launch.check import LaunchError
 from orchestrator.plan import make_packs
@@ -21,43 +22,76 @@ def make_tasks(
     device: str,
 ) -> list[PackTask]:
     """Packs that were interrupted, as they were, and new ones for the other runs."""
-    threads = max(1, int(study.resources.cpus))
-    fresh_settings = {
-        "strategy": study.execution.strategy,
-        "ways": None,
-        "threads": threads,
-        "device": device,
-    }
-    resumed = {
-        pack["pack_id"]: pack
-        for pack in store.packs()
-        if pack["status"] in ("pending", "running")
-        and any(run_id in left for run_id in pack["run_ids"])
-        and all(run_id in runs for run_id in pack["run_ids"])
-    }
+    fresh = fresh_settings(study, device)
+    resumed = resumable(store, runs, left)
     taken = {run_id for pack in resumed.values() for run_id in pack["run_ids"]}
     rest = {name: run for name, run in left.items() if name not in taken}
     packs = [
-        (pack_id, pack["run_ids"], {key: pack["settings"][key] for key in fresh_settings})
+        (pack_id, pack["run_ids"], pack_settings(pack["settings"]))
         for pack_id, pack in resumed.items()
     ]
     if rest:
         packs += [
-            (pack.pack_id, pack.run_ids, fresh_settings)
+            (pack.pack_id, pack.run_ids, fresh)
             for pack in make_packs(rest, slots=slots, most_lanes=study.execution.lanes)
         ]
     store.plan_packs(packs)
     return [
-        PackTask(
-            pack_id=pack_id,
-            runs=tuple((run_id, runs[run_id]) for run_id in run_ids),
-            settings=settings,
-            folder=store.folder / "packs" / pack_id,
-            checkpoint_every=study.execution.checkpoint_every,
-            import_from=str(study.path.resolve().parent),
-        )
+        make_task(study, store, pack_id, {name: runs[name] for name in run_ids}, settings)
         for pack_id, run_ids, settings in packs
     ]
+
+
+def fresh_settings(study: Study, device: str) -> dict[str, Any]:
+    """What decides the bits of a pack that has not begun."""
+    return {
+        "strategy": study.execution.strategy,
+        "ways": None,
+        "threads": max(1, int(study.resources.cpus)),
+        "device": device,
+    }
+
+
+def pack_settings(stored: Mapping[str, Any]) -> dict[str, Any]:
+    """The same of a pack that has, as its last report left it."""
+    return {key: stored[key] for key in ("strategy", "ways", "threads", "device")}
+
+
+def resumable(
+    store: Store, runs: Mapping[str, RunConfig], left: Mapping[str, RunConfig]
+) -> dict[str, dict[str, Any]]:
+    """Packs of an earlier launch that have not ended, by id, if the study still has all their
+    runs; ``joined`` are those that came later."""
+    found = {}
+    for pack in store.packs():
+        decisions = store.decisions(pack["pack_id"])
+        pack["joined"] = [run_id for decision in decisions for run_id in decision.join]
+        lanes = [*pack["run_ids"], *pack["joined"]]
+        if (
+            pack["status"] in ("pending", "running")
+            and any(run_id in left for run_id in lanes)
+            and all(run_id in runs for run_id in lanes)
+        ):
+            found[pack["pack_id"]] = pack
+    return found
+
+
+def make_task(
+    study: Study,
+    store: Store,
+    pack_id: str,
+    runs: Mapping[str, RunConfig],
+    settings: Mapping[str, Any],
+) -> PackTask:
+    """The task of a pack with these runs, in the order of its lanes."""
+    return PackTask(
+        pack_id=pack_id,
+        runs=tuple(runs.items()),
+        settings=settings,
+        folder=store.folder / "packs" / pack_id,
+        checkpoint_every=study.execution.checkpoint_every,
+        import_from=str(study.path.resolve().parent),
+    )
 
 
 def asked_resources(study: Study, resources: Mapping[str, float]) -> dict[str, float]:

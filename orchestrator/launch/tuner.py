@@ -25,21 +25,28 @@ def fit(
     *,
     checkpoints: tune.CheckpointConfig,
     reuse_actors: bool,
+    search: Any = None,
     **shared: Any,
 ) -> None:
     """Runs a trial for each task: it finds its own at ``config["pack"]``.
 
     Args:
+        tasks: unless they are made on the way.
         asked: what a trial takes of the cluster.
+        search: a searcher that suggests ``{"pack": …}``; None: a trial for each of ``tasks``.
         shared: further arguments of the trainable's ``setup``, the same for all.
     """
     scratch = store.folder / ".tune"
     with_tasks = tune.with_parameters(trainable, tasks=tasks, **shared)
     tuner = tune.Tuner(
         tune.with_resources(with_tasks, dict(asked)),
-        param_space={"pack": tune.grid_search(list(range(len(tasks))))},
+        param_space={"pack": tune.grid_search(list(range(len(tasks))))} if search is None else {},
         tune_config=tune.TuneConfig(
-            reuse_actors=reuse_actors, max_concurrent_trials=study.resources.max_concurrent or 0
+            reuse_actors=reuse_actors,
+            # A searcher minds it itself, and must not be wrapped in another.
+            max_concurrent_trials=0 if search else study.resources.max_concurrent or 0,
+            search_alg=search,
+            num_samples=-1 if search else 1,
         ),
         run_config=tune.RunConfig(
             name="packs",
