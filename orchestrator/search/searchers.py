@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from orchestrator.search.advisor import Advisor
+from orchestrator.search.advisor import Advisor, SearchError
 from orchestrator.search.coding import Dimension, encode, stepped
 from orchestrator.spec.searches import Optuna, Searcher
 from orchestrator.spec.space import Space
@@ -28,10 +28,6 @@ PACKAGES = {
 }
 """Searcher → the modules that it imports, and what to install for them."""
 _SAMPLER_PACKAGES = {"cmaes": {"cmaes": "cmaes"}}
-
-
-class SearchError(Exception):
-    """The search cannot be made. The message says what and where."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

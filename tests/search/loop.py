@@ -88,6 +88,9 @@ class Climber(Drawn):
         best = min(scored, key=lambda one: one[0])[1]
         near = {}
         for path, domain in self.space.items():
+            if hasattr(domain, "categories"):
+                near[path] = best[path] if self.draw.random() < 0.8 else drawn[path]
+                continue
             if "Log" in type(domain.get_sampler()).__name__:
                 value = best[path] * 10 ** self.draw.gauss(0, 0.2)
             else:
