@@ -66,6 +66,7 @@ def _describe(store: Store, study: Study, command: str) -> None:
         objective=to_plain(study.objective),
         objectives=to_plain(list(study.objectives)),
         search=to_plain(study.search),
+        conditional=_conditional(study),
         design=study.design,
         report=to_plain(study.report),
         tracking=to_plain(study.tracking),
@@ -75,6 +76,12 @@ def _describe(store: Store, study: Study, command: str) -> None:
         versions=versions(),
         git=git_state(study.path.resolve().parent),
     )
+
+
+def _conditional(study: Study) -> list[str]:
+    """Axes that are there in some configurations only, named as ``axes`` are."""
+    parts = study.space.order if study.space is not None else ()
+    return [part.path.removeprefix("config.") for part in parts if part.when]
 
 
 def now() -> str:
