@@ -54,7 +54,8 @@ def _means(results: Results, objectives: Sequence[Objective]) -> pd.DataFrame:
     grouped = runs[good].groupby("configuration", sort=False)
     complete = grouped["seed"].nunique() >= len(results.seeds)
     means: pd.DataFrame = grouped[columns].mean().loc[complete]
-    return means
+    # Equal shares of hits must stay equal, however they were added up.
+    return means.map(lambda value: float(f"{value:.12g}"))
 
 
 def _finding(means: pd.DataFrame, front: pd.DataFrame, words: Sequence[str]) -> str:

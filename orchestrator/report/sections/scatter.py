@@ -39,7 +39,7 @@ def scatter_section(results: Results) -> Section:
         lead=lead,
         finding=finding,
         figures=[_figure(results, axis, data, words) for axis in shown],
-        tables=[_table(shown, data, best)],
+        tables=[_table(shown, results.runs, best)],
         notes=[
             "Values were drawn, so each point differs from the others in all axes at once:"
             " what is seen along one axis is seen through the scatter of the rest."
@@ -87,15 +87,15 @@ def _figure(results: Results, axis: Axis, data: pd.DataFrame, words: str) -> Fig
     )
 
 
-def _table(axes: list[Axis], data: pd.DataFrame, best: pd.DataFrame) -> Table:
+def _table(axes: list[Axis], runs: pd.DataFrame, best: pd.DataFrame) -> Table:
     rows = []
     for axis in axes:
-        whole, part = data[axis.column].dropna(), best[axis.column].dropna()
+        whole, part = runs[axis.column].dropna(), best[axis.column].dropna()
         ends = [
             f"{number(float(some.min()))} – {number(float(some.max()))}" if len(some) else "–"
             for some in (whole, part)
         ]
-        first = data[axis.column].iloc[0]
+        first = best[axis.column].iloc[0]
         rows.append([axis.name, number(float(first)), ends[1], ends[0]])
     return Table(
         head=["axis", "at the best", "in the best tenth", "tried"], rows=rows, align="lrrr"
