@@ -99,7 +99,7 @@ class Decider:
             if reason is not None and row["run_id"] not in ended:
                 stop[row["run_id"]] = reason
         live = self._live[task.pack_id]
-        live -= ended | stop.keys()
+        live.difference_update(ended, stop)
         over = self._rules.used_up()
         if over is not None:
             stop |= dict.fromkeys(sorted(live), over)
@@ -120,7 +120,7 @@ class Decider:
             return ()
         runs = self._source.take(free, fusion_key(task.runs[0][1])) or {}
         self._store.add_runs((name, run.seed, as_columns(run)) for name, run in runs.items())
-        live |= runs.keys()
+        live.update(runs)
         return tuple(runs)
 
     def _note_time(self) -> None:

@@ -33,6 +33,8 @@ class Finish:
     statuses: Mapping[str, int]
     interrupted: bool
     seconds: float
+    saved: str
+    """A sentence on what early stopping has saved; empty where no run was stopped."""
 
 
 def checked_data(study: Study, store: Store) -> dict[str, DataSet]:
@@ -74,9 +76,10 @@ def train(study: Study, store: Store, data: Mapping[str, DataSet]) -> Finish:
         finished=None if interrupted else now(),
         wall_seconds=before + job.tally.seconds,
         strategies=_strategies(store),
+        saved=store.saved(),
     )
     statuses = Counter(store.statuses().values())
-    return Finish(store.folder, dict(statuses), interrupted, job.tally.seconds)
+    return Finish(store.folder, dict(statuses), interrupted, job.tally.seconds, store.saved())
 
 
 @dataclass(frozen=True, slots=True)
