@@ -99,7 +99,7 @@ def plan_study(study: Study | str | Path, results: str | Path = "results") -> Pl
 def _plan_search(study: Study, folder: Path, slots: int) -> Plan:
     """Of a search that suggests its configurations: no packs are known, and time is reckoned
     from a sample of its space."""
-    runs, left = study.search_runs * len(study.seeds), study.search_runs
+    runs, left = study.size * len(study.seeds), study.size
     measured: dict[str, float] = {}
     finished = 0
     if (folder / "store.sqlite").is_file():

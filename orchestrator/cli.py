@@ -77,9 +77,8 @@ def validate(spec: SpecFile, overrides: Set = None) -> None:
     """Check a study; errors as FILE:LINE:COL: path: message."""
     with _wrong_input():
         study = _load(spec, overrides)
-    configurations = study.search_runs
-    runs = configurations * len(study.seeds)
-    _say(f"{spec}: {study.name}, {configurations} configurations, {runs} runs")
+    runs = study.size * len(study.seeds)
+    _say(f"{spec}: {study.name}, {study.size} configurations, {runs} runs")
 
 
 @app.command(epilog="Example: regatta plan sweeps/lr_schedules.yaml --json")
@@ -103,7 +102,8 @@ def plan(
 def _plan_as_data(planned: Plan) -> dict[str, Any]:
     return {
         "study": planned.study.name,
-        "configurations": planned.study.search_runs,
+        "design": planned.study.design,
+        "configurations": planned.study.size,
         "seeds": len(planned.study.seeds),
         "runs": planned.runs,
         "finished": planned.finished,
@@ -129,6 +129,8 @@ def _show_plan(planned: Plan) -> None:
     study, expected = planned.study, planned.estimate
     table = Table.grid(padding=(0, 2))
     table.add_row("study", study.name)
+    if not study.adaptive:
+        table.add_row("design", study.design)
     table.add_row("axes", _axes_in_words(study))
     done = f", {planned.finished} of them finished" if planned.finished else ""
     table.add_row("runs", f"{planned.runs}{done}")
@@ -150,9 +152,9 @@ def _show_plan(planned: Plan) -> None:
 
 
 def _axes_in_words(study: Study) -> str:
-    if study.adaptive:
-        return f"{', '.join(study.axes)}; {len(study.seeds)} seeds"
     axes = " × ".join(f"{len(values)} {path}" for path, values in study.axes.items())
+    if study.search.name != "grid":
+        axes = ", ".join(study.axes)
     return f"{axes or 'none'} × {len(study.seeds)} seeds"
 
 

@@ -38,4 +38,4 @@ def suggestions_left(study: Study, store: Store) -> int:
     """How many configurations a searcher is still to be asked for."""
     if not study.adaptive:
         return 0
-    return max(0, study.search_runs - len(kept_suggestions(study, store)))
+    return max(0, study.size - len(kept_suggestions(study, store)))

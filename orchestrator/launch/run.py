@@ -100,7 +100,7 @@ def _job(study: Study, store: Store, data: Mapping[str, DataSet]) -> _Job:
     # What a search will ask for is not known: its runs are counted, not their steps.
     known = {} if study.adaptive else by_kind(runs)[0]
     lengths = {name: work(run) for name, run in known.items()}
-    expected = study.search_runs * len(study.seeds)
+    expected = study.size * len(study.seeds)
     tally = Tally(study.objective, lengths, store.outcomes(), expected)
     return _Job(study, store, runs, left_of(runs, store), data, tally)
 

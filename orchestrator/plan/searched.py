@@ -26,7 +26,7 @@ def suggestions_a_pack(study: Study, slots: int) -> int:
     """
     if study.execution.lanes is not None:
         return max(1, study.execution.lanes // len(study.seeds))
-    rounds = math.ceil(study.search_runs / (_ROUNDS * slots))
+    rounds = math.ceil(study.size / (_ROUNDS * slots))
     return max(1, min(SUGGESTIONS_A_PACK, rounds, MOST_LANES // len(study.seeds)))
 
 
@@ -38,7 +38,7 @@ def search_lanes(study: Study, slots: int) -> int:
 def search_in_words(study: Study, slots: int) -> str:
     """Such as ``60 runs of search optuna (tpe), 16 at a time``."""
     how = f" ({study.search.sampler})" if isinstance(study.search, Optuna) else ""
-    runs = study.search_runs * len(study.seeds)
+    runs = study.size * len(study.seeds)
     at_a_time = min(runs, search_lanes(study, slots) * slots)
     return f"{runs:,} runs of search {study.search.name}{how}, {at_a_time} at a time"
 
