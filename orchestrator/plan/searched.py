@@ -24,6 +24,8 @@ def suggestions_a_pack(study: Study, slots: int) -> int:
     16 at a time, so that about 40 are suggested from results. On more slots packs are narrower, as
     far as that keeps about four rounds. ``execution.lanes`` overrules it.
     """
+    if study.trainable is not None:
+        return 1
     if study.execution.lanes is not None:
         return max(1, study.execution.lanes // len(study.seeds))
     rounds = math.ceil(study.size / (_ROUNDS * slots))
@@ -31,7 +33,9 @@ def suggestions_a_pack(study: Study, slots: int) -> int:
 
 
 def search_lanes(study: Study, slots: int) -> int:
-    """Lanes of a pack of suggestions, each with all seeds."""
+    """Lanes of a pack of suggestions, each with all seeds; own training has a run a trial."""
+    if study.trainable is not None:
+        return 1
     return study.execution.lanes or suggestions_a_pack(study, slots) * len(study.seeds)
 
 
