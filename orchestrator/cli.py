@@ -129,16 +129,15 @@ def _plan_as_data(planned: Plan) -> dict[str, Any]:
 def _show_plan(planned: Plan) -> None:
     from rich.table import Table
 
+    from orchestrator.plan.searched import search_in_words
     from orchestrator.progress import duration
 
     study, expected = planned.study, planned.estimate
     table = Table.grid(padding=(0, 2))
-    axes = " × ".join(f"{len(values)} {path}" for path, values in study.axes.items())
-    if study.search.name != "grid":
-        axes = ", ".join(study.axes)
     table.add_row("study", study.name)
-    table.add_row("design", study.design)
-    table.add_row("axes", f"{axes or 'none'} × {len(study.seeds)} seeds")
+    if not study.adaptive:
+        table.add_row("design", study.design)
+    table.add_row("axes", _axes_in_words(study))
     done = f", {planned.finished} of them finished" if planned.finished else ""
     table.add_row("runs", f"{planned.runs}{done}")
     if planned.extension:
@@ -147,9 +146,10 @@ def _show_plan(planned: Plan) -> None:
     more = ", …" if len(planned.packs) > 8 else ""
     how = f", lanes: {lanes}{more}" if study.trainable is None else ", one run each"
     each = f", {planned.cpus:g} CPUs each" if planned.cpus > 1 else ""
-    packs = "made on the way" if study.adaptive else str(len(planned.packs))
-    how = "" if study.adaptive else how
-    table.add_row("packs", f"{packs} on {planned.slots} slots{how}{each}")
+    if study.adaptive:
+        table.add_row("search", search_in_words(study, planned.slots))
+    else:
+        table.add_row("packs", f"{len(planned.packs)} on {planned.slots} slots{how}{each}")
     if expected.seconds is None or expected.slot_seconds is None:
         table.add_row("time", f"not known: {expected.basis}")
     else:
@@ -158,6 +158,13 @@ def _show_plan(planned: Plan) -> None:
         took = f"{about} {duration(expected.seconds)} ({expected.basis})"
         table.add_row("time", f"{took}, {hours:.2g} CPU-hours")
     Console().print(table)
+
+
+def _axes_in_words(study: Study) -> str:
+    axes = " × ".join(f"{len(values)} {path}" for path, values in study.axes.items())
+    if study.search.name != "grid":
+        axes = ", ".join(study.axes)
+    return f"{axes or 'none'} × {len(study.seeds)} seeds"
 
 
 @app.command(
