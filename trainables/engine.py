@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -14,7 +15,8 @@ from torch import Tensor
 from trainables import averaging, models, plateau, precision
 from trainables.arrays import Arrays
 from trainables.batches import Batches
-from trainables.clipping import Bounds, clip
+from trainables.clipping import Bounds
+from trainables.compiled import Program, compile_step
 from trainables.configs.run import (
     SCORES,
     RunConfig,
@@ -24,13 +26,14 @@ from trainables.configs.run import (
     step_ends,
 )
 from trainables.evaluation import derived, mean_metrics
-from trainables.forward import Network, training_losses
-from trainables.gradients import Batch, Gradients, batch_gradients, in_parts, uphill
+from trainables.forward import Network
+from trainables.gradients import Batch, in_parts
 from trainables.hyper import hyperparameters, learning_rates, momenta
 from trainables.lanes import State, Tree, derive, norm, select, stack
 from trainables.losses import LOSSES, training_loss
-from trainables.optimizers import OPTIMIZERS, Context
+from trainables.optimizers import OPTIMIZERS
 from trainables.precision import LOW
+from trainables.step import Inputs, Method, Outcome, train_step
 
 
 class Stack:
@@ -41,12 +44,20 @@ class Stack:
     optimizer steps, which are fewer where batches grow.
     """
 
-    def __init__(self, runs: Sequence[RunConfig], arrays: Arrays, *, unfold: bool = False) -> None:
+    def __init__(
+        self,
+        runs: Sequence[RunConfig],
+        arrays: Arrays,
+        *,
+        unfold: bool = False,
+        program: Program | None = None,
+    ) -> None:
         """Initializes every lane from its run's seed.
 
         Args:
             runs: configurations with one fusion key.
             unfold: do convolutions as matrix products.
+            program: the step compiled (``program``), of a stack of this fusion key.
 
         Raises:
             ValueError: the batch is larger than the training set, or a schedule does not fit
@@ -65,11 +76,11 @@ class Stack:
         self.steps_per_epoch = arrays.examples // first.train.batch_size
         self.interval = evaluation_interval(first.train, self.steps_per_epoch)
         self._plateaus = [plateau.of(run, self.steps_per_epoch) for run in self.runs]
-        self._loss = training_loss(first.train.loss, first.train.label_smoothing)
         self._read_runs()
         self._losses: list[Tensor] = []
         self._scores: list[Tensor] = []
         self._counts: list[int] = []
+        self._program = program
         self._initialize(unfold)
 
     @property
@@ -123,7 +134,15 @@ class Stack:
         self.params: Tree = stack([trees[run.seed][0] for run in self.runs])
         buffers = [trees[run.seed][1] for run in self.runs]
         self.buffers: Tree = stack(buffers)
+        train = self.runs[0].train
         self._optimizer = OPTIMIZERS[self.runs[0].optimizer.name]
+        self._method = Method(
+            self.network,
+            training_loss(train.loss, train.label_smoothing),
+            self._optimizer,
+            self.runs[0].optimizer,
+            train.accumulate,
+        )
         self.state: State = self._optimizer.init(self.params, self.runs[0].optimizer)
         self._scale = precision.first_scale(chosen, self.lanes, device)
         self._grad_norm = torch.zeros(self.lanes, device=device)
@@ -162,46 +181,51 @@ class Stack:
 
     def _train_step(self, end: int, *, last: bool) -> None:
         count = end - self.step
-        batch = self._batch(count=count)
-        run = self.runs[0]
-        found = self._gradients(self.params, batch)
-        gradients = found.tree
-        if self._sam is not None:
-            gradients = self._gradients(uphill(self.params, gradients, self._sam), batch).tree
-        hyper = self._hyper | {name: rows[self.step] for name, rows in self._cycled.items()}
-        hyper["lr"] = self._rates[self.step]
-        share = count * run.train.batch_size / self.arrays.examples
-        context = Context(run.optimizer, found.losses, share, lambda at: self._loss_at(at, batch))
-        clipped = clip(gradients, self._clipping)
-        params, state = self._optimizer.update(clipped, self.state, self.params, hyper, context)
-        if self._scale:
-            good = precision.finite(gradients)
-            params = precision.kept_where(good, params, self.params)
-            state = precision.kept_states(good, state, self.state)
-            self._scale = precision.next_scale(self._scale, good)
+        found = self._outcome(self._inputs(count), self._share(count))
         average = self._average
         if self._averaging is not None:
-            average = self._averaging.next(average, params, found.buffers, end)
+            average = self._averaging.next(average, found.params, found.buffers, end)
         if last:
-            self._grad_norm = norm(gradients)
+            self._grad_norm = norm(found.gradients)
         # Assigned together, at the end: a step that raises leaves the stack whole.
-        self.params, self.state, self.buffers = params, state, found.buffers
-        self._average = average
+        self.params, self.state, self.buffers = found.params, found.state, found.buffers
+        self._scale, self._average = found.scale, average
         self._losses.append(found.losses)
         self._scores.append(found.scores)
         self._counts.append(count)
         self.updates += 1
 
-    def _gradients(self, params: Tree, batch: Batch) -> Gradients:
-        """What one batch of every lane says at ``params``."""
-        parts = self.runs[0].train.accumulate
-        found = batch_gradients(self.network, params, self.buffers, batch, self._loss, parts)
-        return found._replace(tree=precision.unscaled(found.tree, self._scale))
+    def _inputs(self, count: int = 1) -> Inputs:
+        """All tensors that the next step reads."""
+        hyper = self._hyper | {name: rows[self.step] for name, rows in self._cycled.items()}
+        hyper["lr"] = self._rates[self.step]
+        batch, clipping = self._batch(count=count), self._clipping
+        return Inputs(
+            self.params, self.state, self.buffers, batch, hyper, self._scale, clipping, self._sam
+        )
 
-    def _loss_at(self, params: Tree, batch: Batch) -> Tensor:
-        """Each lane's loss (L,) on one batch at ``params``, the batch whole."""
-        x, targets, keys, _ = batch
-        return training_losses(self.network, params, self.buffers, x, targets, self._loss, keys)
+    def _share(self, count: int = 1) -> float:
+        """Examples of a step / training examples."""
+        return count * self.runs[0].train.batch_size / self.arrays.examples
+
+    def _outcome(self, inputs: Inputs, share: float) -> Outcome:
+        """A step; where a compiled one raises, this stack goes on without."""
+        if self._program is not None and self._program.fits(self.lanes):
+            # Where the step itself is at fault, it raises again below.
+            # Where the step itself is at fault, it raises again below.
+            with contextlib.suppress(Exception):
+                return self._program(inputs)
+            self._program = None
+        return train_step(self._method, inputs, share)
+
+    def program(self) -> Program:
+        """The step of this stack, compiled, for stacks of its fusion key and at most its width.
+
+        Raises:
+            Exception: whatever PyTorch, the C++ compiler or the network raises.
+        """
+        with torch.no_grad(), precision.products(self.runs[0].train.precision):
+            return compile_step(self._method, self._inputs(), self._share())
 
     def _batch(self, step: int | None = None, count: int = 1) -> Batch:
         """The batch of every lane at this step, or another; ``count`` of them as one."""
@@ -295,6 +319,7 @@ class Stack:
         return {
             "updates": self.updates,
             "unfold": self.network.unfold,
+            "compiled": self._program is not None,
             "params": self.params,
             "buffers": self.buffers,
             "state": self.state,

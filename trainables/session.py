@@ -15,6 +15,8 @@ import numpy.typing as npt
 import torch
 
 from trainables.arrays import Arrays
+from trainables.compile_choice import Compile, compile_choice, compiled_again
+from trainables.compiled import Program
 from trainables.configs.run import HIGHER_IS_BETTER, RunConfig, data_key, fusion_key
 from trainables.data.dataset import DataSet
 from trainables.engine import Stack
@@ -31,6 +33,8 @@ class Settings:
     strategy: Strategy = "auto"
     ways: tuple[Way, ...] | None = None
     """How each group is stacked, as an earlier session of the pack chose; None: choose."""
+    compile: Compile = "auto"
+    """Whether steps are compiled."""
     threads: int = 1
     device: str = "cpu"
 
@@ -85,9 +89,21 @@ class PackSession:
         self.settings = settings
         self.progress = {run_id: Progress(run_id, lane) for lane, (run_id, _) in enumerate(runs)}
         self.choices: list[Choice] = []
+        self._programs: dict[str, Program | None] = {}
+        """The compiled step of each fusion key; None where it did not compile again."""
+        self._ways: dict[str, Way] = {}
+        """How groups with a compiled step are stacked."""
         self._stacks: list[tuple[list[str], Stack]] = []
         for group in self._groups():
             self._add_group(group)
+
+    def _program_again(self, config: RunConfig) -> Program | None:
+        """The program that the group of ``config`` had: compiled alike, it gives the same bits."""
+        key = fusion_key(config)
+        if key not in self._programs:
+            group = [run for run in self._runs.values() if fusion_key(run) == key]
+            self._programs[key] = compiled_again(group, self._arrays_of(config), self._ways[key])
+        return self._programs[key]
 
     @property
     def finished(self) -> bool:
@@ -105,18 +121,30 @@ class PackSession:
             arrays = self._arrays_of(configs[0])
             ways = self.settings.ways
             way = ways[len(self.choices)] if ways else None
-            choice = choose_way(configs, arrays, self.settings.strategy, way)
+            choice, program = compile_choice(
+                choose_way(configs, arrays, self.settings.strategy, way),
+                configs,
+                arrays,
+                self.settings.compile,
+                recorded=way is not None,
+            )
             self.choices.append(choice)
+            if program is not None:
+                self._programs[fusion_key(configs[0])] = program
+                self._ways[fusion_key(configs[0])] = choice.way
             for part in split_evenly(run_ids, choice.width):
-                self._add_stack(part, arrays, choice.unfold)
+                self._add_stack(part, arrays, choice.unfold, program)
         except Exception as error:  # a user's model may raise anything
             for run_id in run_ids:
                 self._fail(run_id, error)
 
-    def _add_stack(self, run_ids: list[str], arrays: Arrays, unfold: bool) -> None:
+    def _add_stack(
+        self, run_ids: list[str], arrays: Arrays, unfold: bool, program: Program | None
+    ) -> None:
         """One stack of these runs, or several where memory does not hold it."""
         try:
-            stack = Stack([self._runs[run_id] for run_id in run_ids], arrays, unfold=unfold)
+            configs = [self._runs[run_id] for run_id in run_ids]
+            stack = Stack(configs, arrays, unfold=unfold, program=program)
         except torch.OutOfMemoryError:
             if len(run_ids) == 1:
                 raise
@@ -126,7 +154,7 @@ class PackSession:
             return
         release_memory()
         for part in split_evenly(run_ids, math.ceil(len(run_ids) / 2)):
-            self._add_stack(part, arrays, unfold)
+            self._add_stack(part, arrays, unfold, program)
 
     def _arrays_of(self, config: RunConfig) -> Arrays:
         key = (data_key(config), config.train.precision)
@@ -243,6 +271,7 @@ class PackSession:
             "stacks": [(run_ids, stack.state_dict()) for run_ids, stack in self._stacks],
             "progress": {r: dataclasses.asdict(p) for r, p in self.progress.items()},
             "choices": [dataclasses.asdict(choice) for choice in self.choices],
+            "ways": {key: list(way) for key, way in self._ways.items()},
         }
 
     @classmethod
@@ -258,9 +287,12 @@ class PackSession:
         session._runs = dict(runs)
         session.progress = {r: Progress(**p) for r, p in saved["progress"].items()}
         session.choices = [Choice(**choice) for choice in saved["choices"]]
+        session._ways = {key: Way(*way) for key, way in saved["ways"].items()}
         for run_ids, state in saved["stacks"]:
             configs = [session._runs[run_id] for run_id in run_ids]
-            stack = Stack(configs, session._arrays_of(configs[0]), unfold=state["unfold"])
+            arrays = session._arrays_of(configs[0])
+            program = session._program_again(configs[0]) if state["compiled"] else None
+            stack = Stack(configs, arrays, unfold=state["unfold"], program=program)
             stack.load_state_dict(state)
             session._stacks.append((list(run_ids), stack))
         return session

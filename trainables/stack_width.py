@@ -37,6 +37,8 @@ class Way(NamedTuple):
     """Lanes in a stack, at most."""
     unfold: bool = False
     """Whether convolutions are done as matrix products."""
+    compiled: bool = False
+    """Whether the step is compiled (``compile_choice``)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,10 +52,11 @@ class Choice:
     reason: str
     seconds_per_step: float | None = None
     """Measured seconds for one step of one lane at the width chosen."""
+    compiled: bool = False
 
     @property
     def way(self) -> Way:
-        return Way(self.width, self.unfold)
+        return Way(self.width, self.unfold, self.compiled)
 
 
 def choose_way(
@@ -68,7 +71,8 @@ def choose_way(
     """
     lanes = len(runs)
     if way is not None:
-        return Choice(lanes, min(way.width, lanes), way.unfold, strategy, "as recorded")
+        width = min(way.width, lanes)
+        return Choice(lanes, width, way.unfold, strategy, "as recorded", compiled=way.compiled)
     if strategy != "auto":
         width = 1 if strategy == "sequential" else lanes
         return Choice(lanes, width, False, strategy, "as asked")

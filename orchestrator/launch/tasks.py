@@ -24,6 +24,7 @@ def make_tasks(
     threads = max(1, int(study.resources.cpus))
     fresh_settings = {
         "strategy": study.execution.strategy,
+        "compile": study.execution.compile,
         "ways": None,
         "threads": threads,
         "device": device,
@@ -38,7 +39,11 @@ def make_tasks(
     taken = {run_id for pack in resumed.values() for run_id in pack["run_ids"]}
     rest = {name: run for name, run in left.items() if name not in taken}
     packs = [
-        (pack_id, pack["run_ids"], {key: pack["settings"][key] for key in fresh_settings})
+        (
+            pack_id,
+            pack["run_ids"],
+            {k: pack["settings"].get(k, fresh) for k, fresh in fresh_settings.items()},
+        )
         for pack_id, pack in resumed.items()
     ]
     if rest:

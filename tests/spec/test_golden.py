@@ -397,7 +397,7 @@ DEFAULTS: list[tuple[Config, dict[str, Any]]] = [
     (OwnObjective(metric="a", mode="max"), {"metric": "a", "mode": "max"}),
     (OwnExecution(), {"checkpoint_every": None}),
     (FunctionRun(trainable="a:b"), {"trainable": "a:b", "config": {}, "seed": 0}),
-    (Execution(), {"strategy": "auto", "lanes": None, "checkpoint_every": None}),
+    (Execution(), {"strategy": "auto", "compile": "auto", "lanes": None, "checkpoint_every": None}),
     (Resources(), {"cpus": 1.0, "gpus": None, "max_concurrent": None}),
     (Tracking(), {"wandb": "auto", "project": "regatta", "entity": None, "detail": "all"}),
     (Report(), {"title": None, "top": 5}),
