@@ -51,7 +51,7 @@ def compile_choice(
     choice = dataclasses.replace(choice, compiled=False)
     steps = [length(run.train, arrays.examples // run.train.batch_size) for run in runs]
     refused = refusal(runs)
-    if asked == "off" or (asked == "auto" and (refused or not _worth(choice, runs, arrays, steps))):
+    if asked == "off" or (asked == "auto" and not _worth(choice, runs, arrays, steps)):
         return choice, None
     if refused is not None:
         return _with(choice, f"not compiled: {refused}"), None

@@ -16,6 +16,7 @@ from trainables.arrays import Arrays
 from trainables.compiled import Program
 from trainables.configs import Mlp, RunConfig, UserModel
 from trainables.configs.optimizers import Sgd, Sls
+from trainables.configs.regularization import BatchGrowth
 from trainables.configs.run import run_id
 from trainables.data import DataSet
 from trainables.engine import Stack
@@ -81,15 +82,21 @@ def _graphs() -> int:
     return int(torch._dynamo.utils.counters["stats"]["unique_graphs"])
 
 
-def test_a_network_that_looks_at_its_numbers_trains_compiled(
+def test_a_network_that_looks_at_its_numbers_trains_as_alone(
     make_run: Maker, data_of: Data
 ) -> None:
-    run = make_run(model=UserModel(name="tests.engine.models:branching"), train={"steps": 5})
-    data, pack = data_of(run), _pack([run])
-    session = PackSession(pack, data, Settings(strategy="sequential", compile="on"))
-    assert session.choices[0].compiled
-    plain = _to_the_end(PackSession(pack, data, Settings(compile="off")))[run_id(run)]
-    assert _to_the_end(session)[run_id(run)] == pytest.approx(plain, rel=1e-5)
+    """``vmap`` refuses it, compiled or not: lanes are taken apart, and none of them fails."""
+    model = UserModel(name="tests.engine.models:branching")
+    runs = [make_run(model=model, train={"steps": 5}, seed=seed) for seed in range(3)]
+    data, pack = data_of(runs[0]), _pack(runs)
+    session = PackSession(pack, data, Settings(strategy="fused", compile="on"))
+    [choice] = session.choices
+    assert choice.reason.startswith("as asked; not compiled: ")
+    assert "vmap" in choice.reason
+    assert not choice.compiled
+    alone = PackSession(pack, data, Settings(strategy="sequential", compile="off"))
+    assert _to_the_end(session) == _to_the_end(alone)
+    assert {p.status for p in session.progress.values()} == {"completed"}
 
 
 def test_what_does_not_compile_trains_as_ever(
@@ -128,20 +135,29 @@ def test_a_compiled_step_that_raises_is_taken_as_ever(make_run: Maker, small_dat
     assert all(torch.equal(stack.params[name], plain.params[name]) for name in plain.params)
 
 
+@pytest.mark.parametrize("asked", ["on", "auto"])
 @pytest.mark.parametrize(
     ("parts", "why"),
     [
         ({"optimizer": Sls(lr=1.0)}, "a line search reads from the device"),
-        ({"train": {"batch_growth": None}}, None),
+        ({"train": {"batch_growth": BatchGrowth(milestones=(0.5,))}}, "batches grow"),
     ],
+    ids=["sls", "batch_growth"],
 )
 def test_what_is_not_compiled_says_so(
-    make_run: Maker, small_data: DataSet, parts: dict[str, Any], why: str | None
+    make_run: Maker,
+    small_data: DataSet,
+    monkeypatch: pytest.MonkeyPatch,
+    parts: dict[str, Any],
+    why: str,
+    asked: str,
 ) -> None:
-    assert compile_choice.refusal([make_run(**parts)]) == why
-    if why is not None:
-        found, program = _chosen([make_run(**parts)], small_data, 1.0, "on")
-        assert (program, found.reason) == (None, f"measured; not compiled: {why}")
+    monkeypatch.setattr(Stack, "compile", lambda stack: pytest.fail("it is never compiled"))
+    assert compile_choice.refusal([make_run()]) is None
+    parts = parts | {"train": parts.get("train", {}) | {"epochs": 600.0}}
+    found, program = _chosen([make_run(**parts)], small_data, 10.0, asked)
+    assert (program, found.compiled) == (None, False)
+    assert found.reason == f"measured; not compiled: {why}"
 
 
 def _chosen(

@@ -57,6 +57,7 @@ DEFAULTS: list[tuple[Config, dict[str, Any]]] = [
         Execution(),
         {
             "strategy": "auto",
+            "compile": "auto",
             "lanes": None,
             "checkpoint_every": None,
             "keep": 2,
