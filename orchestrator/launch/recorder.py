@@ -167,5 +167,5 @@ class Recorder(tune.Callback):  # type: ignore[misc]  # ray has no types
 def _settings(task: PackTask, result: Mapping[str, Any]) -> dict[str, Any]:
     """What decided the pack's bits, with the ways of stacking that were chosen."""
     choices = result["choices"]
-    ways = [(choice["width"], choice["unfold"]) for choice in choices]
+    ways = [(choice["width"], choice["unfold"], choice["compiled"]) for choice in choices]
     return {**task.settings, "threads": result["threads"], "ways": ways, "choices": choices}

@@ -54,7 +54,14 @@ DEFAULTS: list[tuple[Config, dict[str, Any]]] = [
     (FunctionRun(trainable="a:b"), {"trainable": "a:b", "config": {}, "seed": 0}),
     (
         Execution(),
-        {"strategy": "auto", "lanes": None, "checkpoint_every": None, "keep": 2, "save": "none"},
+        {
+            "strategy": "auto",
+            "compile": "auto",
+            "lanes": None,
+            "checkpoint_every": None,
+            "keep": 2,
+            "save": "none",
+        },
     ),
     (Minutes(minutes=0.5), {"minutes": 0.5}),
     (Resources(), {"cpus": None, "gpus": None, "max_concurrent": None}),
