@@ -161,6 +161,10 @@ def run(spec: SpecFile, results: Results = Path("results"), overrides: Set = Non
             _fail("\n".join(f"{spec}: {line}" for line in str(error).splitlines()))
     counts = result.finish.statuses
     _say(", ".join(f"{count} {status}" for status, count in sorted(counts.items())))
+    if result.finish.saved:
+        _say(result.finish.saved)
+    if not result.finish.interrupted and (counts.get("pending") or counts.get("running")):
+        _say("The study's budget is used up: raise it in early_stopping to go on.")
     if result.tracking:
         _say(result.tracking)
     if result.report is not None:
@@ -200,13 +204,15 @@ def status(folder: Folder) -> None:
         from orchestrator.store.database import Store
 
         with Store.open(folder) as store:
-            meta, outcomes = store.meta(), store.outcomes()
+            meta, outcomes, saved = store.meta(), store.outcomes(), store.saved()
     table = Table.grid(padding=(0, 2))
     table.add_row("study", str(meta.get("study", "")))
     counts: dict[str, int] = {}
     for outcome in outcomes:
         counts[outcome.status] = counts.get(outcome.status, 0) + 1
     table.add_row("runs", ", ".join(f"{n} {name}" for name, n in sorted(counts.items())))
+    if saved:
+        table.add_row("stopped", saved)
     objective = meta.get("objective", {})
     metric, mode = objective.get("metric", ""), objective.get("mode", "min")
     ended = [o for o in outcomes if o.status == "completed" and metric in o.final]

@@ -73,7 +73,9 @@ class AshaRule:
             self._scheduler.on_trial_complete(_NO_CONTROLLER, lane, result)
             return None
         if clock.at(row) >= clock.end(self._rule.max):
-            return f"asha: max is reached at step {row['step']}"
+            # How long the user's own training is, it knows itself.
+            own = clock.batch_size is None
+            return None if own else f"asha: max is reached at step {row['step']}"
         if self._scheduler.on_trial_result(_NO_CONTROLLER, lane, result) != TrialScheduler.STOP:
             return None
         best = _WORDS.get(self._rule.reduction, f"1/{self._rule.reduction:g}")

@@ -14,6 +14,7 @@ from typing import Any
 
 from ray import tune
 
+from orchestrator.launch.own_stopper import OwnStopper
 from orchestrator.launch.recorder import Watcher
 from orchestrator.spec.study import OwnObjective
 from orchestrator.store import Outcome, Store, StoreError
@@ -80,15 +81,22 @@ class OwnRecorder(tune.Callback):  # type: ignore[misc]  # ray has no types
     _objective: OwnObjective
     _watch: Watcher
     _progress: dict[str, Progress]
+    _stopper: OwnStopper
 
     def __init__(
-        self, store: Store, tasks: Sequence[FunctionTask], objective: OwnObjective, watch: Watcher
+        self,
+        store: Store,
+        tasks: Sequence[FunctionTask],
+        objective: OwnObjective,
+        watch: Watcher,
+        stopper: OwnStopper,
     ) -> None:
         self._store = store
         self._tasks = tasks
         self._objective = objective
         self._watch = watch
         self._progress = {}
+        self._stopper = stopper
 
     def __getstate__(self) -> dict[str, Any]:
         """Nothing: Tune pickles its callbacks for a restore, which Regatta does not use."""
@@ -99,6 +107,7 @@ class OwnRecorder(tune.Callback):  # type: ignore[misc]  # ray has no types
         saved = saved_state(task.folder)
         progress = Progress(**saved["progress"]) if saved else Progress()
         self._progress[task.run_id] = progress
+        self._stopper.runs[trial.trial_id] = task.run_id
         self._store.start_pack(task.pack_id, [task.run_id], {})
         self._store.discard_history(task.run_id, after=progress.steps if saved else -1)
 
@@ -113,6 +122,8 @@ class OwnRecorder(tune.Callback):  # type: ignore[misc]  # ray has no types
             self._fail(task, result[FAILURE])
             return
         metrics = progress.take(result, self._objective)
+        if progress.status == "running" and task.run_id in self._stopper.reasons:
+            progress.status, progress.reason = "stopped", self._stopper.reasons[task.run_id]
         try:
             columns = self._store.as_columns(metrics)
         except StoreError as error:

@@ -31,6 +31,8 @@ class Finish:
     statuses: Mapping[str, int]
     interrupted: bool
     seconds: float
+    saved: str
+    """A sentence on what early stopping has saved; empty where no run was stopped."""
 
 
 def checked_data(study: Study, store: Store) -> dict[str, DataSet]:
@@ -78,9 +80,10 @@ def train(study: Study, store: Store, data: Mapping[str, DataSet]) -> Finish:
         finished=None if interrupted else now(),
         wall_seconds=before + tally.seconds,
         strategies=_strategies(store),
+        saved=store.saved(),
     )
     statuses = Counter(store.statuses().values())
-    return Finish(store.folder, dict(statuses), interrupted, tally.seconds)
+    return Finish(store.folder, dict(statuses), interrupted, tally.seconds, store.saved())
 
 
 def _train(

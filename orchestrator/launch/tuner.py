@@ -26,6 +26,7 @@ def fit(
     checkpoints: tune.CheckpointConfig,
     reuse_actors: bool,
     search: Any = None,
+    stopper: tune.Stopper | None = None,
     **shared: Any,
 ) -> None:
     """Runs a trial for each task: it finds its own at ``config["pack"]``.
@@ -34,6 +35,7 @@ def fit(
         tasks: unless they are made on the way.
         asked: what a trial takes of the cluster.
         search: a searcher that suggests ``{"pack": …}``; None: a trial for each of ``tasks``.
+        stopper: ends trials early.
         shared: further arguments of the trainable's ``setup``, the same for all.
     """
     scratch = store.folder / ".tune"
@@ -55,6 +57,7 @@ def fit(
             checkpoint_config=checkpoints,
             failure_config=tune.FailureConfig(max_failures=_WORKER_DEATHS),
             callbacks=[recorder],
+            stop=stopper,
         ),
     )
     try:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 from orchestrator.store import decisions, history, packs, standing
 from orchestrator.store.decisions import Decision
+from orchestrator.store.saved import saved_sentence
 from orchestrator.store.schema import MIGRATIONS, READABLE, SCHEMA, SCHEMA_VERSION
 from orchestrator.store.standing import Outcome
 
@@ -228,6 +229,12 @@ class Store:
             return history.as_columns(self._metrics, metrics)
         except ValueError as error:
             raise StoreError(str(error)) from error
+
+    def saved(self) -> str:
+        """A sentence on what early stopping has saved; empty where no run was stopped."""
+        outcomes = self.outcomes()
+        trains = self.configurations([o.run_id for o in outcomes if o.status == "stopped"])
+        return saved_sentence(outcomes, {name: c.get("train", {}) for name, c in trains.items()})
 
     def _metric_columns(self) -> list[str]:
         return history.metrics(self._db)
