@@ -9,11 +9,12 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
-from orchestrator.store import decisions, history, packs, standing
+from orchestrator.store import decisions, history, packs, standing, suggestions
 from orchestrator.store.decisions import Decision
 from orchestrator.store.saved import saved_sentence
 from orchestrator.store.schema import MIGRATIONS, READABLE, SCHEMA, SCHEMA_VERSION
 from orchestrator.store.standing import Outcome
+from orchestrator.store.suggestions import Suggestion
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -115,6 +116,18 @@ class Store:
         with self._transaction():
             packs.add_runs(self._db, runs)
 
+    def add_suggestions(
+        self, added: Sequence[Suggestion], runs: Iterable[tuple[str, int, Mapping[str, Any]]]
+    ) -> None:
+        """Keeps what a search asks for, and plans (run_id, seed, configuration) of it."""
+        with self._transaction():
+            suggestions.write(self._db, added)
+            packs.add_runs(self._db, runs)
+
+    def suggestions(self) -> list[Suggestion]:
+        """All that searches of this study ever asked for, in that order."""
+        return suggestions.read(self._db)
+
     def configurations(self, run_ids: Sequence[str]) -> dict[str, dict[str, Any]]:
         """run_id → configuration as plain data, in the order asked for."""
         return packs.configurations(self._db, run_ids)
@@ -212,9 +225,9 @@ class Store:
         wanted = set(run_ids)
         return [outcome for outcome in self.outcomes() if outcome.run_id in wanted]
 
-    def outcomes(self) -> list[Outcome]:
-        """How every planned run stands."""
-        return standing.read(self._db)
+    def outcomes(self, *, planned: bool = True) -> list[Outcome]:
+        """How every planned run stands; or every run of the store."""
+        return standing.read(self._db, planned=planned)
 
     def as_columns(self, metrics: Mapping[str, float]) -> dict[str, float]:
         """Metrics under names that a history column can have.

@@ -33,6 +33,9 @@ CREATE TABLE decisions (
     pack_id TEXT NOT NULL, report INTEGER NOT NULL, stop TEXT NOT NULL, joined TEXT NOT NULL,
     PRIMARY KEY (pack_id, report)
 ) WITHOUT ROWID;
+CREATE TABLE suggestions (
+    suggestion_id TEXT PRIMARY KEY, point TEXT NOT NULL, run_ids TEXT NOT NULL
+) WITHOUT ROWID;
 """
 MIGRATIONS = {
     1: """
@@ -40,6 +43,9 @@ ALTER TABLE packs ADD COLUMN reports INTEGER NOT NULL DEFAULT 0;
 CREATE TABLE decisions (
     pack_id TEXT NOT NULL, report INTEGER NOT NULL, stop TEXT NOT NULL, joined TEXT NOT NULL,
     PRIMARY KEY (pack_id, report)
+) WITHOUT ROWID;
+CREATE TABLE suggestions (
+    suggestion_id TEXT PRIMARY KEY, point TEXT NOT NULL, run_ids TEXT NOT NULL
 ) WITHOUT ROWID;
 """
 }
