@@ -128,9 +128,7 @@ class Recorded:
         ]
 
 
-def _curve(
-    rows: Sequence[Mapping[str, Any]], outcome: Outcome, config: Mapping[str, Any]
-) -> Curve:
+def _curve(rows: Sequence[Mapping[str, Any]], outcome: Outcome, config: Mapping[str, Any]) -> Curve:
     train = config.get("train")
     size = train.get("batch_size") if isinstance(train, Mapping) else None
     names = {key: None for row in rows for key in row if key not in {*HISTORY_KEYS, "run_id"}}

@@ -133,6 +133,13 @@ class Study:
         """A searcher suggests the configurations, one after the other."""
         return isinstance(self.search, Optuna | Searcher)
 
+    @property
+    def search_runs(self) -> int:
+        """How many configurations the study has, or its searcher is asked for."""
+        if isinstance(self.search, Optuna | Searcher):
+            return self.search.runs
+        return len(self.configurations)
+
     def configuration(self, point: Mapping[str, Any]) -> Run:
         """The configuration, with seed 0, of a point: a value for each dimension of ``space``.
 
