@@ -18,6 +18,15 @@ from orchestrator.plan import (
     make_packs,
     unique_runs,
 )
+from orchestrator.simulate import (
+    Pace,
+    SimulateError,
+    Simulation,
+    compare,
+    machine_for,
+    named_rules,
+    named_searches,
+)
 from orchestrator.spec import Study, Tracking, load_study
 from orchestrator.store import SETTLED, Store
 from orchestrator.tracking import Mirror, mirror_once, start_mirror
@@ -125,6 +134,53 @@ def run_study(
         finally:
             sentence = _finish(mirror)
     return Result(finish, page, sentence)
+
+
+def simulate_study(
+    study: Study | str | Path,
+    *,
+    curves: str | Path | None = None,
+    searches: Sequence[str] = (),
+    rules: Sequence[str] = (),
+    gpus: float | None = None,
+    slots: int | None = None,
+    repeats: int = 5,
+    seed: int = 0,
+    noise: float = 0.01,
+    step_seconds: tuple[float, float] | None = None,
+    overrides: Sequence[str] = (),
+) -> Simulation:
+    """Plays searches and rules of early stopping on virtual time; nothing is trained.
+
+    Args:
+        curves: the results folder of a study whose curves are replayed; None: synthetic ones.
+        searches, rules: names, or what a study writes, such as ``{name: asha, reduction: 4}``;
+            by default the study's own. The rule ``none`` stops nothing.
+        gpus, slots: size of the virtual machine; by default one GPU.
+        seed: of the first repeat; with 0, that one is the study as it is.
+        noise: of synthetic curves.
+        step_seconds: what a step of a stack takes, and what each of its lanes adds; by default as
+            measured in ``curves``, or as ``plan_study`` has it.
+
+    Raises:
+        SpecError: the study, a search or a rule is malformed.
+        SimulateError, StoreError: it cannot be simulated.
+    """
+    study = _loaded(study, overrides)
+    if step_seconds is not None and not (min(step_seconds) >= 0 and max(step_seconds) > 0):
+        raise SimulateError("--step-seconds: must be 0 or more, and not both 0")
+    pace = None if step_seconds is None else Pace(step=step_seconds[0], lane=step_seconds[1])
+    return compare(
+        study,
+        named_searches(study, searches),
+        named_rules(study, rules),
+        machine_for(study, gpus=gpus, slots=slots),
+        curves=None if curves is None else Path(curves),
+        pace=pace,
+        repeats=repeats,
+        seed=seed,
+        noise=noise,
+    )
 
 
 def export_results(

@@ -174,4 +174,4 @@ def _saved(chosen: Case, cases: Sequence[Case]) -> str:
         return ""
     before = plain.interval("gpu_hours").median
     share = 1 - chosen.interval("gpu_hours").median / before if before else 0.0
-    return f" and saves {_percent(share)} of the time" if share > 0 else " but no time"
+    return f" and saves {_percent(share)} of the slots' time" if share > 0 else " but no time"

@@ -5,7 +5,7 @@ With s the share of training that is behind a run, and u in [0, 1]^d its place i
     loss(s) = floor + (start - floor) · (1 + s / τ)^-α,   times exp(noise)
 
     floor(u) = F · (1 + Σ_k w_k · (u_k - c_k)²)           a quadratic bowl, F = 0.05
-    α(u)     = A · exp(-½ ((u_lr - c_lr - 0.1) / 0.35)²)  A = 1.6
+    α(u)     = A · exp(-½ ((u_lr - c_lr - 0.2) / 0.35)²)  A = 1.6
     start = ln 10, τ = 1 / 30
 
 The exponent's best learning rate lies a little above the floor's: larger rates lead early and
@@ -38,7 +38,7 @@ from trainables.configs.run import RunConfig, evaluation_interval, length, step_
 
 START = math.log(10)
 FLOOR, EXPONENT, TAU = 0.05, 1.6, 1 / 30
-AHEAD, SPREAD, EDGE = 0.1, 0.35, 0.3
+AHEAD, SPREAD, EDGE = 0.2, 0.35, 0.3
 _RATES = ("lr", "learning_rate")
 _GRID = 4001
 
@@ -159,7 +159,7 @@ class Synthetic:
 
     def notes(self) -> list[str]:
         """See ``Curves.notes``."""
-        return [f"synthetic curves of seed {self._seed} and on, noise {self._noise:g}"]
+        return [f"synthetic curves, noise {self._noise:g}: a family to compare with, no forecast"]
 
 
 def evaluations(run: RunConfig) -> tuple[list[int], list[int], int]:
