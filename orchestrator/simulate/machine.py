@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 from orchestrator.plan.estimate import START_SECONDS
@@ -32,6 +33,8 @@ def machine_for(study: Study, *, gpus: float | None = None, slots: int | None = 
         raise SimulateError("give --gpus or --slots, not both")
     if slots is None:
         present = 1.0 if gpus is None else gpus
+        if not 0 < present < math.inf:
+            raise SimulateError(f"--gpus: must be a number above 0, got {present:g}")
         if each == 0:
             raise SimulateError("the study's packs take no GPU (resources.gpus): give --slots")
         slots = int(present / each + 1e-9)

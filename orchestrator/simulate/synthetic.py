@@ -11,9 +11,11 @@ With s the share of training that is behind a run, and u in [0, 1]^d its place i
 The exponent's best learning rate lies a little above the floor's: larger rates lead early and
 smaller ones catch up, so that curves cross, as they do where learning rates are compared. A rate
 beyond the edge u_lr = c_lr + 0.3 diverges, the sooner the further. Each seed of the family draws
-its own c_k in [0.3, 0.7] and w_k in [2, 8]; the noise is normal, once for each run and once for
-each of its evaluations, of standard deviation ``noise`` each. The power law is that of Domhan et
-al. (2015, table 1, "pow3"); it is a toy, made to compare rules with, and no forecast.
+its own c_k in [0.3, 0.7] and w_k in [2, 8]. Where no learning rate is swept, α = A and nothing
+diverges; an axis that a configuration does not have adds nothing to its floor. The noise is normal,
+once for each run and once for each of its evaluations, of standard deviation ``noise`` each. The
+power law is that of Domhan et al. (2015, table 1, "pow3"); it is a toy, made to compare rules with,
+and no forecast.
 
 Metrics that are better high are exp(-loss); ``…/error`` is 1 - exp(-loss), ``…/perplexity``
 exp(loss).
@@ -51,8 +53,8 @@ class Landscape:
         self.centre = rng.uniform(0.3, 0.7, len(paths))
         self.weights = rng.uniform(2.0, 8.0, len(paths))
         rates = [k for k, path in enumerate(paths) if path.rpartition(".")[2] in _RATES]
-        self.rate: int | None = rates[0] if rates else (0 if paths else None)
-        """The axis that decides on speed and divergence: the learning rate's, or the first."""
+        self.rate: int | None = rates[0] if rates else None
+        """The axis that decides on speed and divergence, if there is one."""
 
     def floor(self, u: FloatArray) -> float:
         """An axis that a configuration does not have (NaN) adds nothing."""
@@ -108,7 +110,7 @@ class Synthetic:
         """
         if study.trainable is not None:
             raise SimulateError(
-                "how long a training of your own is is not known: give --curves, the folder of a"
+                "how long your own training takes is not known: give --curves, the folder of a"
                 " study that was trained"
             )
         self._coordinates = Coordinates(study.space)

@@ -16,7 +16,10 @@ from orchestrator.cli import app
 from orchestrator.store import Outcome, Store
 
 SWEEPS = Path(__file__).parents[2] / "sweeps"
-COMMANDS = ["validate", "plan", "run", "status", "report", "export", "sync", "schema", "init"]
+COMMANDS = [
+    *("validate", "plan", "simulate", "run", "status", "report", "export", "sync", "schema"),
+    "init",
+]
 run = CliRunner().invoke
 
 
