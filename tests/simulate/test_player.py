@@ -121,6 +121,23 @@ def test_lanes_that_leave_make_the_others_faster(tmp_path: Path) -> None:
     )
 
 
+def test_a_lane_that_ends_between_evaluations_halts_its_stack(tmp_path: Path) -> None:
+    """At 185 of steps 41, 82, …: all four lanes are evaluated there, and two of them end."""
+    one = study(
+        tmp_path,
+        "search={name: grid}",
+        "train.evaluate_every={steps: 41}",
+        "sweep={train.epochs: [11, 5], optimizer.weight_decay: [0.0, 0.1]}",
+    )
+    result = played(one, slots=1)
+    first = 185 * (0.003 + 4 * 0.0007) + 5 * 4 * 0.011
+    second = 222 * (0.003 + 2 * 0.0007) + 6 * 2 * 0.011
+    assert result.ended == pytest.approx(5.0 + first + second, rel=1e-12)
+    assert result.reports == 11
+    reported = sorted(lane.reported for lane in result.lanes.values())
+    assert reported == [5, 5, 10, 10]
+
+
 def test_runs_that_join_are_a_stack_of_their_own(tmp_path: Path) -> None:
     """Patience ends flat runs at their 2nd evaluation: 3 begin, all 3 are stopped, 2 take over."""
     one = study(
@@ -153,19 +170,23 @@ def test_refills_wait_for_half_of_the_lanes(tmp_path: Path) -> None:
     assert all(count >= 3 for began, count in begun.items() if began < last)
 
 
-@pytest.mark.parametrize(("rule", "limit"), [("hours", 0.004 * 3600), ("gpu hours", None)])
-def test_a_budget_ends_the_study_at_its_time(
-    rule: str, limit: float | None, tmp_path: Path
-) -> None:
-    one = study(tmp_path, f"early_stopping={RULES[rule]}")
-    whole = played(study(tmp_path))
+@pytest.mark.parametrize("lanes", [31, 3])
+@pytest.mark.parametrize("rule", ["hours", "gpu hours"])
+def test_a_budget_ends_the_study_at_its_time(rule: str, lanes: int, tmp_path: Path) -> None:
+    """What trains is stopped at its next report, and no pack begins any more."""
+    packs = f"execution.lanes={lanes}"
+    one = study(tmp_path, f"early_stopping={RULES[rule]}", packs)
+    whole = played(study(tmp_path, packs))
     result = played(one)
-    report = PER_EPOCH * (0.003 + 31 * 0.0007) + 31 * 0.011
-    if limit is not None:
-        assert limit <= result.ended <= limit + report < whole.ended
+    report = PER_EPOCH * (0.003 + lanes * 0.0007) + lanes * 0.011
+    if rule == "hours":
+        assert 14.4 <= result.ended <= 14.4 + report < whole.ended
+        assert all(lane.began < 14.4 for lane in result.lanes.values())
     else:
         # Half a GPU a pack: 14.4 s of packs.
         assert 14.4 <= result.slot_seconds <= 14.4 + 2 * report < whole.slot_seconds
+    if lanes == 3:
+        assert len(result.lanes) < 61
     reasons = {lane.reason for lane in result.lanes.values() if lane.status == "stopped"}
     unit = "0.004 hours" if rule == "hours" else "0.002 GPU-hours"
     assert reasons == {f"budget: {unit} are used up"}

@@ -132,17 +132,17 @@ def test_places_in_the_cube(tmp_path: Path) -> None:
         tmp_path,
         "search={name: grid}",
         "sweep={optimizer.lr: [0.01, 0.1, 1.0], train.epochs: [10, 20, 15],"
-        " schedule: [{name: constant}, {name: cosine, warmup: 0.1}]}",
+        " schedule: [{name: constant}, {name: cosine, warmup: 0.1}, {name: linear}]}",
     )
     places = Coordinates(one.space)
     found = {places.of(run) for run in one.runs()}
-    assert len(found) == 18
+    assert len(found) == 27
     first = next(iter(places.of(run) for run in one.runs()))
     assert first == pytest.approx((0.0, 0.0, 0.0))
     assert sorted({round(u[0], 12) for u in found}) == [0.0, 0.5, 1.0]
     assert {u[1] for u in found} == {0.0, 0.5, 1.0}
-    assert {u[2] for u in found} == {0.0, 1.0}
-    apart = places.distances((0.25, 0.0, 0.0), np.array([[0.0, 0.5, 0.0], [0.25, 0.0, 1.0]]))
+    assert {u[2] for u in found} == {0.0, 0.5, 1.0}
+    apart = places.distances((0.25, 0.0, 0.0), np.array([[0.0, 0.5, 0.0], [0.25, 0.0, 0.5]]))
     assert apart == pytest.approx([math.hypot(0.25, 0.5), 1.0])
     missing = places.distances((math.nan, 0.0, 0.0), np.array([[math.nan, 0.0, 0.0], [0.5, 0, 0]]))
     assert missing == pytest.approx([0.0, 1.0])
