@@ -15,6 +15,7 @@ from orchestrator.plan import (
     by_kind,
     estimate,
     estimate_own,
+    first_lanes,
     make_packs,
     unique_runs,
 )
@@ -86,7 +87,10 @@ def plan_study(study: Study | str | Path, results: str | Path = "results") -> Pl
     left = {name: run for name, run in runs.items() if name not in done}
     slots = max(1, int((os.cpu_count() or 1) / study.resources.cpus))
     slots = min(slots, study.resources.max_concurrent or slots)
-    packs = make_packs(left, slots=slots, most_lanes=study.execution.lanes) if left else []
+    most_lanes = study.execution.lanes
+    if study.early_stopping and study.trainable is None:
+        most_lanes = first_lanes(by_kind(left)[0], slots=slots, most_lanes=most_lanes)
+    packs = make_packs(left, slots=slots, most_lanes=most_lanes) if left else []
     expected = (
         estimate(by_kind(left)[0], slots=slots, measured=measured)
         if study.trainable is None

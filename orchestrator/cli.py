@@ -107,7 +107,8 @@ def _show_plan(planned: Plan) -> None:
         table.add_row("time", f"not known: {expected.basis}")
     else:
         hours = expected.slot_seconds * study.resources.cpus / 3600
-        took = f"about {duration(expected.seconds)} ({expected.basis})"
+        about = "at most" if study.early_stopping else "about"
+        took = f"{about} {duration(expected.seconds)} ({expected.basis})"
         table.add_row("time", f"{took}, {hours:.2g} CPU-hours")
     Console().print(table)
 

@@ -6,5 +6,6 @@ from orchestrator.plan.estimate import estimate_own as estimate_own
 from orchestrator.plan.estimate import lane_cost as lane_cost
 from orchestrator.plan.packs import Pack as Pack
 from orchestrator.plan.packs import by_kind as by_kind
+from orchestrator.plan.packs import first_lanes as first_lanes
 from orchestrator.plan.packs import make_packs as make_packs
 from orchestrator.plan.packs import unique_runs as unique_runs
