@@ -19,6 +19,8 @@ from orchestrator.plan import (
     make_packs,
     unique_runs,
 )
+from orchestrator.plan.searched import sample_runs
+from orchestrator.search.known import kept_suggestions
 from orchestrator.simulate import (
     Pace,
     SimulateError,
@@ -33,6 +35,8 @@ from orchestrator.store import SETTLED, Store
 from orchestrator.tracking import Mirror, mirror_once, start_mirror
 from trainables.configs.run import RunConfig, fusion_key
 
+_SAMPLE = 64
+"""Configurations of a space from which the time of a search is reckoned."""
 _MIRROR_SECONDS = 180.0
 """How long the end of a study waits for W&B; what is missing then is `regatta sync`'s."""
 
@@ -68,8 +72,12 @@ def plan_study(study: Study | str | Path, results: str | Path = "results") -> Pl
         StoreError: the results folder holds a damaged store.
     """
     study = _loaded(study)
-    runs = unique_runs(study.runs())
     folder = Path(results) / study.name
+    slots = max(1, int((os.cpu_count() or 1) / study.resources.cpus))
+    slots = min(slots, study.resources.max_concurrent or slots)
+    if study.adaptive:
+        return _plan_search(study, folder, slots)
+    runs = unique_runs(study.runs())
     trained, own = by_kind(runs)
     statuses: dict[str, str] = {}
     measured: dict[str, float] = {}
@@ -85,8 +93,6 @@ def plan_study(study: Study | str | Path, results: str | Path = "results") -> Pl
             ]
     done = {name for name, status in statuses.items() if status in SETTLED}
     left = {name: run for name, run in runs.items() if name not in done}
-    slots = max(1, int((os.cpu_count() or 1) / study.resources.cpus))
-    slots = min(slots, study.resources.max_concurrent or slots)
     most_lanes = study.execution.lanes
     if study.early_stopping and study.trainable is None:
         most_lanes = first_lanes(by_kind(left)[0], slots=slots, most_lanes=most_lanes)
@@ -97,6 +103,29 @@ def plan_study(study: Study | str | Path, results: str | Path = "results") -> Pl
         else estimate_own(len(left), slots=slots, measured=took)
     )
     return Plan(study, len(runs), len(runs) - len(left), slots, packs, expected)
+
+
+def _plan_search(study: Study, folder: Path, slots: int) -> Plan:
+    """Of a search that suggests its configurations: no packs are known, and time is reckoned
+    from a sample of its space."""
+    runs, left = study.size * len(study.seeds), study.size
+    measured: dict[str, float] = {}
+    finished = 0
+    if (folder / "store.sqlite").is_file():
+        with Store.open(folder) as store:
+            statuses = store.statuses()
+            kept = kept_suggestions(study, store)
+            done = [one for one in kept if all(statuses.get(name) in SETTLED for name in one.runs)]
+            finished, left = len(done) * len(study.seeds), max(0, left - len(done))
+            known = by_kind({name: run for one in kept for name, run in one.runs.items()})[0]
+            measured = _seconds_per_step(store, known)
+    sample = by_kind(unique_runs(sample_runs(study, _SAMPLE)))[0] if left else {}
+    expected = estimate(sample, slots=slots, measured=measured)
+    if study.trainable is not None:
+        expected = estimate_own(left, slots=slots, measured=[])
+    elif sample:
+        expected = expected.times(left * len(study.seeds) / len(sample))
+    return Plan(study, runs, finished, slots, [], expected)
 
 
 def _seconds_per_step(store: Store, runs: Mapping[str, RunConfig]) -> dict[str, float]:

@@ -23,6 +23,7 @@ from orchestrator.cli_simulate import EXAMPLE, simulate
 
 if TYPE_CHECKING:
     from orchestrator.api import Plan
+    from orchestrator.spec import Study
 
 INTERRUPTED = 130
 
@@ -45,8 +46,8 @@ def validate(spec: SpecFile, overrides: Set = None) -> None:
     """Check a study; errors as FILE:LINE:COL: path: message."""
     with _wrong_input():
         study = _load(spec, overrides)
-    runs = len(study.configurations) * len(study.seeds)
-    _say(f"{spec}: {study.name}, {len(study.configurations)} configurations, {runs} runs")
+    runs = study.size * len(study.seeds)
+    _say(f"{spec}: {study.name}, {study.size} configurations, {runs} runs")
 
 
 @app.command(epilog="Example: regatta plan sweeps/lr_schedules.yaml --json")
@@ -70,7 +71,8 @@ def plan(
 def _plan_as_data(planned: Plan) -> dict[str, Any]:
     return {
         "study": planned.study.name,
-        "configurations": len(planned.study.configurations),
+        "design": planned.study.design,
+        "configurations": planned.study.size,
         "seeds": len(planned.study.seeds),
         "runs": planned.runs,
         "finished": planned.finished,
@@ -90,19 +92,24 @@ def _plan_as_data(planned: Plan) -> dict[str, Any]:
 def _show_plan(planned: Plan) -> None:
     from rich.table import Table
 
+    from orchestrator.plan.searched import search_in_words
     from orchestrator.progress import duration
 
     study, expected = planned.study, planned.estimate
     table = Table.grid(padding=(0, 2))
-    axes = " × ".join(f"{len(values)} {path}" for path, values in study.axes.items())
     table.add_row("study", study.name)
-    table.add_row("axes", f"{axes or 'none'} × {len(study.seeds)} seeds")
+    if not study.adaptive:
+        table.add_row("design", study.design)
+    table.add_row("axes", _axes_in_words(study))
     done = f", {planned.finished} of them finished" if planned.finished else ""
     table.add_row("runs", f"{planned.runs}{done}")
     lanes = ", ".join(str(len(pack.run_ids)) for pack in planned.packs[:8])
     more = ", …" if len(planned.packs) > 8 else ""
     how = f", lanes: {lanes}{more}" if study.trainable is None else ", one run each"
-    table.add_row("packs", f"{len(planned.packs)} on {planned.slots} slots{how}")
+    if study.adaptive:
+        table.add_row("search", search_in_words(study, planned.slots))
+    else:
+        table.add_row("packs", f"{len(planned.packs)} on {planned.slots} slots{how}")
     if expected.seconds is None or expected.slot_seconds is None:
         table.add_row("time", f"not known: {expected.basis}")
     else:
@@ -111,6 +118,13 @@ def _show_plan(planned: Plan) -> None:
         took = f"{about} {duration(expected.seconds)} ({expected.basis})"
         table.add_row("time", f"{took}, {hours:.2g} CPU-hours")
     Console().print(table)
+
+
+def _axes_in_words(study: Study) -> str:
+    axes = " × ".join(f"{len(values)} {path}" for path, values in study.axes.items())
+    if study.search.name != "grid":
+        axes = ", ".join(study.axes)
+    return f"{axes or 'none'} × {len(study.seeds)} seeds"
 
 
 app.command(epilog=EXAMPLE)(simulate)

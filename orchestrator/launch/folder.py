@@ -10,11 +10,10 @@ from pathlib import Path
 
 from orchestrator.launch.check import LaunchError
 from orchestrator.launch.facts import git_state, versions
-from orchestrator.plan import unique_runs
+from orchestrator.launch.planned import plan_runs
 from orchestrator.spec.study import Study
 from orchestrator.store import Store
 from trainables.configs.base import to_plain
-from trainables.configs.function_run import as_columns
 
 
 @contextlib.contextmanager
@@ -34,8 +33,7 @@ def open_study(study: Study, results: Path, *, command: str) -> Iterator[Store]:
     folder = (results / study.name).resolve()
     with _lock(folder), Store.create(folder) as store:
         _describe(store, study, command)
-        runs = unique_runs(study.runs())
-        store.plan_runs((name, run.seed, as_columns(run)) for name, run in runs.items())
+        plan_runs(study, store)
         yield store
 
 
@@ -66,6 +64,10 @@ def _describe(store: Store, study: Study, command: str) -> None:
         trainable=study.trainable,
         seeds=study.seeds,
         objective=to_plain(study.objective),
+        objectives=to_plain(list(study.objectives)),
+        search=to_plain(study.search),
+        conditional=_conditional(study),
+        design=study.design,
         report=to_plain(study.report),
         tracking=to_plain(study.tracking),
         command=command,
@@ -74,6 +76,12 @@ def _describe(store: Store, study: Study, command: str) -> None:
         versions=versions(),
         git=git_state(study.path.resolve().parent),
     )
+
+
+def _conditional(study: Study) -> list[str]:
+    """Axes that are there in some configurations only, named as ``axes`` are."""
+    parts = study.space.order if study.space is not None else ()
+    return [part.path.removeprefix("config.") for part in parts if part.when]
 
 
 def now() -> str:

@@ -17,6 +17,16 @@ Watcher = Callable[[Sequence[Mapping[str, Any]], Sequence[Outcome]], None]
 """Is shown every report once the store has it: (history rows, outcomes)."""
 
 
+def together(*watchers: Watcher) -> Watcher:
+    """Shows each report to all of them, in this order."""
+
+    def watch(rows: Sequence[Mapping[str, Any]], outcomes: Sequence[Outcome]) -> None:
+        for one in watchers:
+            one(rows, outcomes)
+
+    return watch
+
+
 class Recorder(tune.Callback):  # type: ignore[misc]  # ray has no types
     """Commits each report before Tune goes on; a pack that ends in an error fails its runs."""
 

@@ -34,6 +34,13 @@ class Estimate:
     """Summed over slots: what the study costs."""
     basis: str
 
+    def times(self, factor: float) -> Estimate:
+        """The same of so many times the runs."""
+        if self.seconds is None or self.slot_seconds is None:
+            return self
+        seconds = START_SECONDS + (self.seconds - START_SECONDS) * factor
+        return Estimate(seconds, self.slot_seconds * factor, self.basis)
+
 
 def estimate(
     runs: Mapping[str, RunConfig], *, slots: int, measured: Mapping[str, float]

@@ -24,21 +24,25 @@ def suggestions_a_pack(study: Study, slots: int) -> int:
     16 at a time, so that about 40 are suggested from results. On more slots packs are narrower, as
     far as that keeps about four rounds. ``execution.lanes`` overrules it.
     """
+    if study.trainable is not None:
+        return 1
     if study.execution.lanes is not None:
         return max(1, study.execution.lanes // len(study.seeds))
-    rounds = math.ceil(study.search_runs / (_ROUNDS * slots))
+    rounds = math.ceil(study.size / (_ROUNDS * slots))
     return max(1, min(SUGGESTIONS_A_PACK, rounds, MOST_LANES // len(study.seeds)))
 
 
 def search_lanes(study: Study, slots: int) -> int:
-    """Lanes of a pack of suggestions, each with all seeds."""
+    """Lanes of a pack of suggestions, each with all seeds; own training has a run a trial."""
+    if study.trainable is not None:
+        return 1
     return study.execution.lanes or suggestions_a_pack(study, slots) * len(study.seeds)
 
 
 def search_in_words(study: Study, slots: int) -> str:
     """Such as ``60 runs of search optuna (tpe), 16 at a time``."""
     how = f" ({study.search.sampler})" if isinstance(study.search, Optuna) else ""
-    runs = study.search_runs * len(study.seeds)
+    runs = study.size * len(study.seeds)
     at_a_time = min(runs, search_lanes(study, slots) * slots)
     return f"{runs:,} runs of search {study.search.name}{how}, {at_a_time} at a time"
 

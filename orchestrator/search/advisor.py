@@ -2,13 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any, Literal
 
 from orchestrator.search.coding import decode, encode
 from orchestrator.spec.space import Space
 
 Later = Literal["later", "finished"]
+
+
+class SearchError(Exception):
+    """The search cannot be made, or go on. The message says what and where."""
+
+
+@contextmanager
+def _one_line(searcher: Any) -> Iterator[None]:
+    try:
+        yield
+    except Exception as error:  # a searcher of the user's may raise anything
+        first = (str(error).splitlines() or [""])[0]
+        kind = type(searcher).__name__
+        raise SearchError(f"search: {kind} raised {type(error).__name__}: {first}") from error
 
 
 class Advisor:
@@ -27,7 +42,8 @@ class Advisor:
 
     def ask(self, name: str) -> dict[str, Any] | Later:
         """The next point under this id, or that there is none now, or none any more."""
-        found = self._searcher.suggest(name)
+        with _one_line(self._searcher):
+            found = self._searcher.suggest(name)
         if found is None:
             return "later"
         if not isinstance(found, Mapping):
@@ -42,7 +58,8 @@ class Advisor:
         """What a suggestion's (only) objective is after so many evaluations."""
         if name not in self._unknown:
             result = {self._metrics[0]: value, "training_iteration": evaluation}
-            self._searcher.on_trial_result(name, result)
+            with _one_line(self._searcher):
+                self._searcher.on_trial_result(name, result)
 
     def tell(self, name: str, values: Sequence[float] | None, evaluations: int = 1) -> None:
         """How a suggestion ended: its objectives, or None where it has no values.
@@ -52,12 +69,12 @@ class Advisor:
         """
         if name in self._unknown:
             return
-        if values is None:
-            self._searcher.on_trial_complete(name, None, error=True)
-            return
-        result = {**dict(zip(self._metrics, values, strict=True)), "done": True}
-        result["training_iteration"] = evaluations
-        self._searcher.on_trial_complete(name, result)
+        result: dict[str, Any] | None = None
+        if values is not None:
+            result = {**dict(zip(self._metrics, values, strict=True)), "done": True}
+            result["training_iteration"] = evaluations
+        with _one_line(self._searcher):
+            self._searcher.on_trial_complete(name, result, error=result is None)
 
     def warm(
         self,

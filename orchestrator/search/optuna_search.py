@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import contextlib
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import optuna
@@ -39,6 +41,10 @@ class ConditionalOptunaSearch(OptunaSearch):  # type: ignore[misc]  # ray has no
     def __init__(self, space: Space, **settings: Any) -> None:
         super().__init__(space=_define(space), **settings)
         self._dimensions = {dimension.path: dimension for dimension in space.dimensions}
+
+    def suggest(self, trial_id: str) -> Any:
+        with _quiet():
+            return super().suggest(trial_id)
 
     def add_evaluated_point(
         self, parameters: Mapping[str, Any], value: float | Sequence[float], **state: Any
@@ -79,13 +85,24 @@ def make_optuna(
     """
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     several = len(metric) > 1
-    return ConditionalOptunaSearch(
-        space,
-        metric=list(metric) if several else metric[0],
-        mode=list(mode) if several else mode[0],
-        sampler=SAMPLERS[sampler](**{"seed": seed, **options}),
-        points_to_evaluate=[dict(point) for point in points],
-    )
+    with _quiet():
+        return ConditionalOptunaSearch(
+            space,
+            metric=list(metric) if several else metric[0],
+            mode=list(mode) if several else mode[0],
+            sampler=SAMPLERS[sampler](**{"seed": seed, **options}),
+            points_to_evaluate=[dict(point) for point in points],
+        )
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """Without warnings that a sampler is experimental (it was asked for by name), and that the
+    space takes long to define (it is the sampler that does: ``gp`` fits a model)."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+        warnings.filterwarnings("ignore", message="Define-by-run function")
+        yield
 
 
 def distribution(dimension: Dimension) -> BaseDistribution:

@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from orchestrator.search.advisor import Advisor
+from orchestrator.search.advisor import Advisor, SearchError
 from orchestrator.search.coding import Dimension, encode, stepped
 from orchestrator.spec.searches import Optuna, Searcher
 from orchestrator.spec.space import Space
@@ -28,10 +28,6 @@ PACKAGES = {
 }
 """Searcher → the modules that it imports, and what to install for them."""
 _SAMPLER_PACKAGES = {"cmaes": {"cmaes": "cmaes"}}
-
-
-class SearchError(Exception):
-    """The search cannot be made. The message says what and where."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -82,6 +78,8 @@ def make_advisor(study: Study, warm: Warm) -> Advisor:
         else:
             assert isinstance(search, Searcher)
             searcher, told = _other(study, space, search, warm)
+    except SearchError:
+        raise
     except UserCodeError as error:
         raise SearchError(f"search.name: {error}") from error
     except Exception as error:
@@ -128,6 +126,8 @@ def _other(study: Study, space: Space, search: Searcher, warm: Warm) -> tuple[An
     mode = [objective.mode for objective in study.objectives]
     aims = {"metric": metric, "mode": mode} if len(metric) > 1 else _single(metric, mode)
     wanted = _taken(factory, aims | ({"points_to_evaluate": points} if points else {}))
+    if warm.first and "points_to_evaluate" not in wanted:
+        raise SearchError(f"search.first: {search.name} takes no points_to_evaluate; leave it out")
     searcher = factory(**wanted, **search.options)
     if not isinstance(searcher, TuneSearcher):
         raise TypeError(f"makes no ray.tune.search.Searcher, but {type(searcher).__name__}")

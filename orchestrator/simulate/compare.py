@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from orchestrator.search.advisor import SearchError
 from orchestrator.simulate.curve import Curve, Curves, SimulateError
 from orchestrator.simulate.figures import Case, Figures, figures_of, finding, full_best
 from orchestrator.simulate.machine import Machine
@@ -102,9 +103,11 @@ def _repeat(
         one = seeded(search, repeat)
         for rule in rules:
             ruled = dataclasses.replace(one, early_stopping=rule.rules)
-            played[search.name, rule.name] = play(
-                ruled, machine, curves, Paces(measured, pace), repeat
-            )
+            try:
+                found = play(ruled, machine, curves, Paces(measured, pace), repeat)
+            except SearchError as error:
+                raise SimulateError(str(error)) from error
+            played[search.name, rule.name] = found
     everything = [curve for _, full in played.values() for curve in full]
     best = full_best(everything, study.objective)
     return [
@@ -120,6 +123,7 @@ def play(
 
     Raises:
         SimulateError: nothing is known of how long its steps take, or its search gives nothing.
+        SearchError: its searcher cannot be made, or raises.
     """
     clock = VirtualClock(machine.start_seconds)
     found = drawn(study, repeat, machine, curves)

@@ -58,7 +58,7 @@ def drawn(study: Study, repeat: int, machine: Machine, curves: Curves) -> Drawn:
         repeat: 0: as the study is; other numbers draw other orders, and other suggestions.
 
     Raises:
-        SimulateError: the search cannot be made.
+        SearchError, SimulateError: the search cannot be made.
     """
     return _adaptive(study, repeat, machine, curves) if study.adaptive else _design(
         study, repeat, machine, curves
@@ -95,8 +95,8 @@ def _shuffled(repeat: int, name: str) -> str:
 def _adaptive(study: Study, repeat: int, machine: Machine, curves: Curves) -> Drawn:
     # These need the searcher's package, and take a second.
     from orchestrator.search.adaptive import AdaptiveSource, Asked
-    from orchestrator.search.known import first_suggestions
-    from orchestrator.search.searchers import SearchError, Warm, make_advisor
+    from orchestrator.search.known import check_space, first_suggestions
+    from orchestrator.search.searchers import Warm, make_advisor
 
     if isinstance(study.search, Optuna) and repeat:
         seeded = dataclasses.replace(study.search, seed=study.search.seed + repeat)
@@ -108,14 +108,13 @@ def _adaptive(study: Study, repeat: int, machine: Machine, curves: Curves) -> Dr
         runs.update(one.runs)
         clocks.update((name, curves.clock(run)) for name, run in one.runs.items())
 
-    try:
-        advisor = make_advisor(study, Warm(first=first_suggestions(study)))
-    except SearchError as error:
-        raise SimulateError(str(error)) from error
+    assert study.space is not None
+    if (why := check_space(study.space)) is not None:
+        raise SimulateError(why)
+    advisor = make_advisor(study, Warm(first=first_suggestions(study)))
     at_once = suggestions_a_pack(study, machine.slots) * machine.slots
     source = AdaptiveSource(study, advisor, keep=keep, outstanding=at_once)
-    lanes = search_lanes(study, machine.slots) if study.trainable is None else 1
-    return Drawn(source=source, lanes=lanes, runs=runs, clocks=clocks)
+    return Drawn(source=source, lanes=search_lanes(study, machine.slots), runs=runs, clocks=clocks)
 
 
 def rules_of(

@@ -73,7 +73,7 @@ def named_searches(study: Study, texts: Sequence[str]) -> list[NamedSearch]:
 def _named_search(study: Study, text: str) -> NamedSearch:
     if text == study.search.name:
         return NamedSearch(name=text, study=study)
-    runs = "" if text == "grid" else f", runs: {study.search_runs}"
+    runs = "" if text == "grid" else f", runs: {study.size}"
     value = text if text.lstrip().startswith("{") else f"{{name: {text!r}{runs}}}"
     return NamedSearch(name=text, study=_overridden(study, "search", text, value, "--search"))
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import keyword
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -30,6 +31,8 @@ EXTRAS: dict[str, tuple[str, ...]] = {
 }
 """Kinds of axes → the keys that go with them; ``when`` goes with all."""
 MAX_STEPS = 10**12
+LET = "let"
+"""Where axes stand that set nothing: variables for ties and constraints."""
 ALLOWED = (
     "a list of values, {log: [a, b], points: n}, {linear: [a, b], points: n}, {values: […]}, "
     "{choice: […]}, {uniform: [a, b]}, {log_uniform: [a, b]}, {integer: [a, b]}, "
@@ -63,6 +66,11 @@ class Axis:
         return ".".join(self.path)
 
     @property
+    def sets(self) -> bool:
+        """It decides something of a run, and is no variable."""
+        return self.path[0] != LET
+
+    @property
     def listed(self) -> bool:
         """Its values were written, or are a grid's."""
         return self.range is None and self.tied is None
@@ -86,7 +94,8 @@ def parse_axes(
     problems: list[Problem] = []
     for name, node in sweep.content.items():
         place = node.key or node.place
-        if wrong := (wrong_path or _wrong_path)(name):
+        is_variable = name.split(".")[0] == LET
+        if wrong := (_wrong_variable if is_variable else wrong_path or _wrong_path)(name):
             problems.append(Problem(place, f"sweep.{name}", wrong))
             continue
         try:
@@ -98,6 +107,13 @@ def parse_axes(
             values = [replace(value, key=place) for value in axis.values]
             axes.append(replace(axis, values=values))
     return axes, problems
+
+
+def _wrong_variable(name: str) -> str | None:
+    key = name.partition(".")[2]
+    if key.isidentifier() and not keyword.iskeyword(key):
+        return None
+    return "a variable is let. and a name of letters, digits and _, such as let.base_lr"
 
 
 def _wrong_path(name: str) -> str | None:

@@ -3,21 +3,18 @@
 from __future__ import annotations
 
 import itertools
-import math
 import random
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 from orchestrator.spec.axes import Axis
+from orchestrator.spec.collector import Collector
 from orchestrator.spec.errors import Place, Problem, listed
 from orchestrator.spec.searches import Grid, Random, Search, Sobol
-from orchestrator.spec.space import PointError, RefusedError, Space
-from orchestrator.spec.tree import Node
+from orchestrator.spec.space import Space
 from orchestrator.spec.varied import Choice
 
-Cells = tuple[Any, ...]
-"""For each dimension the index of its value, or the number that was drawn of its range."""
 SAMPLE = 256
 """Points of an adaptive search's space that are checked when the study is loaded."""
 MAX_MISSES = 2000
@@ -36,95 +33,6 @@ class Design:
     """The design in words."""
 
 
-class _Collector:
-    """Takes points one by one, and keeps the new ones that the space allows."""
-
-    def __init__(self, axes: Sequence[Axis], space: Space, places: Mapping[str, Place]) -> None:
-        """
-        Args:
-            places: where each constraint stands.
-        """
-        self.axes = axes
-        self.space = space
-        self.places = places
-        self.rows: dict[Choice, None] = {}
-        self.refused = self.repeated = self.failures = 0
-        self.problems: dict[str, Problem] = {}
-        self._columns = [
-            (axis.name, paths.index(axis.name) if axis.listed else None, _Values(axis))
-            for paths in [[dimension.path for dimension in space.dimensions]]
-            for axis in axes
-        ]
-
-    def add(self, cells: Cells) -> bool:
-        """Whether the point is a new one of the design."""
-        row = self.row(cells)
-        if row is None:
-            return False
-        if row in self.rows:
-            self.repeated += 1
-            return False
-        self.rows[row] = None
-        return True
-
-    def row(self, cells: Cells) -> Choice | None:
-        """The point as indices into the axes' values; None where it is refused."""
-        dimensions = self.space.dimensions
-        point = {d.path: d.value(cell) for d, cell in zip(dimensions, cells, strict=True)}
-        try:
-            active = self.space.resolved(point)
-        except RefusedError:
-            self.refused += 1
-            return None
-        except PointError as error:
-            self.failures += 1
-            self._blame(error)
-            return None
-        return tuple(
-            [
-                None
-                if name not in active
-                else values.index(active[name])
-                if number is None
-                else cells[number]
-                for name, number, values in self._columns
-            ]
-        )
-
-    def _blame(self, error: PointError) -> None:
-        if error.path in self.places:
-            path, place = "search.constraints", self.places[error.path]
-        else:
-            axis = next(axis for axis in self.axes if axis.name == error.path)
-            path, place = f"sweep.{axis.name}", axis.spot or axis.place
-        self.problems.setdefault(error.path, Problem(place, path, str(error)))
-
-    def filled(self) -> list[Axis]:
-        """The axes, those of ranges and ties with the values that points have."""
-        return [
-            axis if axis.listed else replace(axis, values=values.nodes)
-            for axis, (_, _, values) in zip(self.axes, self._columns, strict=True)
-        ]
-
-
-class _Values:
-    """The different values that the points have on an axis that is not listed."""
-
-    def __init__(self, axis: Axis) -> None:
-        self.nodes: list[Node] = []
-        self._axis = axis
-        self._known: dict[Any, int] = {}
-
-    def index(self, value: Any) -> int:
-        key = (type(value), value)
-        number = self._known.get(key)
-        if number is None:
-            number = self._known[key] = len(self.nodes)
-            axis = self._axis
-            self.nodes.append(Node(value, axis.spot or axis.place, axis.place))
-        return number
-
-
 @dataclass(frozen=True, slots=True)
 class First:
     """A point to try first, and where it is written."""
@@ -133,6 +41,8 @@ class First:
     path: str
     cells: dict[str, Any]
     """Dimension → cell."""
+    values: dict[str, Any]
+    """Dimension → value."""
 
 
 def drawn(
@@ -141,24 +51,22 @@ def drawn(
     search: Search,
     first: Sequence[First] = (),
     places: Mapping[str, Place] | None = None,
-    whole: Place | None = None,
 ) -> Design:
     """The design of ``search``; of an adaptive one, a sample of its space.
 
     Args:
         places: constraint → where it stands.
-        whole: where the search stands.
     """
     if isinstance(search, Grid) and space.plain and not first:
         sizes = [range(len(axis.values)) for axis in axes]
         rows: list[Choice] = list(itertools.product(*sizes))
         return Design(list(axes), rows, [], f"grid, {_count(len(rows))}")
-    collector = _Collector(axes, space, places or {})
+    collector = Collector(axes, space, places or {})
     problems = _tried_first(collector, search, first)
-    spot = next(iter((places or {}).values()), None) or whole or Place("")
     line = _grid(collector) if isinstance(search, Grid) else _draw(collector, search)
     problems += collector.problems.values()
     if not problems and (short := _too_few(collector, search)):
+        spot = next(iter(collector.places.values()))
         problems.append(Problem(spot, "search.constraints", short))
     return Design(collector.filled(), list(collector.rows), problems, line)
 
@@ -167,7 +75,7 @@ def _count(number: int) -> str:
     return f"{number:,} configuration{'' if number == 1 else 's'}"
 
 
-def _tried_first(collector: _Collector, search: Search, first: Sequence[First]) -> list[Problem]:
+def _tried_first(collector: Collector, search: Search, first: Sequence[First]) -> list[Problem]:
     """Adds the points to try first; axes that they leave out are drawn, but not in a grid."""
     problems = []
     fill = random.Random(f"first {getattr(search, 'seed', 0)}")  # noqa: S311
@@ -179,7 +87,7 @@ def _tried_first(collector: _Collector, search: Search, first: Sequence[First]) 
     return problems
 
 
-def _placed(collector: _Collector, point: First, fill: random.Random, *, whole: bool) -> str | None:
+def _placed(collector: Collector, point: First, fill: random.Random, *, whole: bool) -> str | None:
     """Adds one point; why that cannot be.
 
     Args:
@@ -202,20 +110,19 @@ def _placed(collector: _Collector, point: First, fill: random.Random, *, whole: 
     return "is refused by the constraints; leave it out, or change them"
 
 
-def _grid(collector: _Collector) -> str:
+def _grid(collector: Collector) -> str:
     sizes = [range(len(dimension.values)) for dimension in collector.space.dimensions]
     for cells in itertools.product(*sizes):
         collector.add(cells)
         if collector.failures >= MAX_FAILURES:
             break
     line = f"grid, {_count(len(collector.rows))}"
-    if collector.refused:
-        total = math.prod(map(len, sizes))
-        line += f"; constraints refuse {collector.refused:,} of {total:,} points"
+    if refused := len(collector.refused_rows):
+        line += f"; constraints refuse {refused:,} of {len(collector.rows) + refused:,} points"
     return line
 
 
-def _draw(collector: _Collector, search: Search) -> str:
+def _draw(collector: Collector, search: Search) -> str:
     assert not isinstance(search, Grid)
     runs = search.runs if isinstance(search, Random | Sobol) else min(search.runs, SAMPLE)
     misses = 0
@@ -234,7 +141,7 @@ def _draw(collector: _Collector, search: Search) -> str:
     return _in_words(search, collector)
 
 
-def _in_words(search: Random | Sobol, collector: _Collector) -> str:
+def _in_words(search: Random | Sobol, collector: Collector) -> str:
     rows = len(collector.rows)
     line = f"{search.name}, {_count(rows)}, seed {search.seed}"
     if rows < search.runs:
@@ -247,11 +154,14 @@ def _in_words(search: Random | Sobol, collector: _Collector) -> str:
     return line
 
 
-def _too_few(collector: _Collector, search: Search) -> str | None:
+def _too_few(collector: Collector, search: Search) -> str | None:
     """Why there are not enough points, where that is the constraints' doing."""
     rows, refused = len(collector.rows), collector.refused
     if isinstance(search, Grid):
-        return None if rows else f"allow none of the grid's {refused:,} points"
+        points = "point" if len(collector.refused_rows) == 1 else "points"
+        return (
+            None if rows else f"allow none of the grid's {len(collector.refused_rows):,} {points}"
+        )
     wanted = search.runs if isinstance(search, Random | Sobol) else 1
     if rows >= wanted or refused <= collector.repeated:
         return None

@@ -154,6 +154,8 @@ def evaluate(expression: Expression, lookup: Lookup) -> Any:
         value = _value(expression.tree, lookup)
     except ZeroDivisionError:
         raise ExpressionError("divides by 0") from None
+    except OverflowError:
+        raise ExpressionError("has a value that is too large") from None
     except (ArithmeticError, ValueError, TypeError) as error:
         raise ExpressionError(f"has no value: {error}") from None
     if isinstance(value, float):

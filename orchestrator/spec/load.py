@@ -81,6 +81,7 @@ def load_study(path: Path | str, overrides: Sequence[str] = ()) -> Study:
         axes={
             axis.name: tuple(map(plain, axis.values))
             for axis in (plan.axes if adaptive else plan.design.axes)
+            if axis.sets
         },
         seeds=seeds,
         configurations=() if adaptive else tuple(runs),

@@ -17,7 +17,7 @@ class NameProblemError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Names:
-    """The paths of a study, in the order in which last keys are looked for."""
+    """The paths of a study."""
 
     axes: tuple[str, ...]
     written: tuple[str, ...]
@@ -27,7 +27,7 @@ class Names:
     def path(self, name: str) -> str:
         """The path that ``name`` means: itself, or the one path that ends in it.
 
-        Axes are looked at first, then what is written, then what may be written.
+        Axes are looked at first, then what is or may be written.
 
         Raises:
             NameProblemError: there is none, or more than one.
@@ -35,7 +35,7 @@ class Names:
         known = (*self.axes, *self.written, *self.possible)
         if any(name == path or name.startswith(f"{path}.") for path in known):
             return name
-        for paths in (self.axes, self.written, self.possible):
+        for paths in (self.axes, (*self.written, *self.possible)):
             found = list(dict.fromkeys(path for path in paths if path.endswith(f".{name}")))
             if len(found) > 1:
                 raise NameProblemError(f"{name} may be {listed(found)}; write the whole path")

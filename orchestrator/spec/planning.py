@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from orchestrator.spec.axes import MAX_RUNS, Axis
 from orchestrator.spec.designs import Design, drawn
-from orchestrator.spec.errors import Place, Problem, SpecError
+from orchestrator.spec.errors import Problem, SpecError
 from orchestrator.spec.names import names_of
 from orchestrator.spec.overrides import with_default
-from orchestrator.spec.search import Parsed, first_points, parse_search
+from orchestrator.spec.search import first_points, parse_search
 from orchestrator.spec.searches import Grid, Search
 from orchestrator.spec.sections import SWEPT
 from orchestrator.spec.space import Space
@@ -49,8 +49,8 @@ def planned(root: Node, axes: Sequence[Axis], seeds: int, found: Sequence[Proble
     own = "trainable" in root.content
     parsed = parse_search(root.content.get("search"))
     search = parsed.search or Grid()
-    swept = find(root, ["sweep"]).content
-    all_axes = list(swept) if isinstance(swept, dict) else []
+    sweep = root.content.get("sweep")
+    all_axes = list(sweep.content) if sweep and isinstance(sweep.content, dict) else []
     names = names_of(root, all_axes, own=own)
     finite, no_points = (
         listed_out(axes) if isinstance(search, Grid) and parsed.search else (list(axes), [])
@@ -58,6 +58,10 @@ def planned(root: Node, axes: Sequence[Axis], seeds: int, found: Sequence[Proble
     spanned = span(finite, names, _base(root, own=own), parsed.constraints)
     first, wrong_first = first_points(parsed.first, spanned.space, names)
     problems = [*parsed.problems, *no_points, *spanned.problems, *wrong_first]
+    search = replace(search, first=tuple(point.values for point in first))
+    if not isinstance(search, Grid) and len(search.first) > search.runs:
+        message = f"{len(search.first)} points, and runs is {search.runs}; it must be as many"
+        problems.append(Problem(find(root, ["search", "first"]).place, "search.first", message))
     if parsed.search is not None and not isinstance(search, Grid) and not all_axes:
         message = f"{search.name} needs a sweep: there is no axis to draw"
         problems.append(Problem(find(root, ["search"]).place, "search", message))
@@ -65,14 +69,9 @@ def planned(root: Node, axes: Sequence[Axis], seeds: int, found: Sequence[Proble
         design = _partly(spanned.axes)
     else:
         _limited(root, spanned.axes, search, seeds, found)
-        places = _places(parsed)
-        whole = find(root, ["search"]).place
-        design = drawn(spanned.axes, spanned.space, search, first, places, whole)
+        places = {str(node.content): node.place for node in parsed.constraints}
+        design = drawn(spanned.axes, spanned.space, search, first, places)
     return Planned(search, spanned.space, spanned.axes, design, problems + design.problems)
-
-
-def _places(parsed: Parsed) -> dict[str, Place]:
-    return {str(node.content): node.place for node in parsed.constraints}
 
 
 def _base(root: Node, *, own: bool) -> dict[str, Any]:
@@ -87,7 +86,7 @@ def _base(root: Node, *, own: bool) -> dict[str, Any]:
 
 def _partly(axes: Sequence[Axis]) -> Design:
     """Of a sweep that is wrong: what the lists in it would give, in part where that is much."""
-    lists = [axis for axis in axes if axis.listed and not axis.when]
+    lists = [axis for axis in axes if axis.listed and axis.sets and not axis.when]
     sizes = [len(axis.values) for axis in lists]
     if math.prod(sizes) <= MOST_TRIED:
         return drawn(lists, _EMPTY, Grid())

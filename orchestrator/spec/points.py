@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from orchestrator.spec.axes import LET
 from orchestrator.spec.checks import CHECKS, unmeasured
 from orchestrator.spec.errors import listed, shown
 from orchestrator.spec.own_training import own_run
@@ -29,7 +30,8 @@ def configuration(study: Study, point: Mapping[str, Any]) -> Run:
     values = {path: _clean(dimensions[path], value) for path, value in point.items()}
     active = space.resolved(values)
     tree: dict[str, Any] = dict(space.base)
-    for path in sorted(active, key=lambda path: path.count(".")):
+    paths = [path for path in active if path.split(".")[0] != LET]
+    for path in sorted(paths, key=lambda path: path.count(".")):
         tree = _with(tree, path.split("."), active[path], path)
     if study.trainable is not None:
         run: Run = _accepted("config", own_run(study.trainable, "config", tree["config"]))

@@ -59,14 +59,17 @@ def first_points(
         assert isinstance(node.content, dict)
         for name, value in node.content.items():
             try:
+                place = value.key or value.place
                 dimension = _dimension(name, space, names)
+                place = value.place
                 cells[dimension.path] = _cell(dimension, plain(value))
             except NameProblemError as error:
-                place = (value.key or value.place) if name not in str(error) else value.place
                 found.append(Problem(place, f"{path}.{name}", str(error)))
         problems += found
         if not found:
-            points.append(First(node.place, path, cells))
+            by_path = {dimension.path: dimension for dimension in space.dimensions}
+            values = {name: by_path[name].value(cell) for name, cell in cells.items()}
+            points.append(First(node.place, path, cells, values))
     return points, problems
 
 
@@ -78,8 +81,8 @@ def _dimension(name: str, space: Space, names: Names) -> Dimension:
         if dimension.path == path:
             return dimension
     axes = [dimension.path for dimension in space.dimensions]
-    known = f"; axes are {listed(axes, last='and')}" if axes else ""
-    raise NameProblemError(f"{path} is no axis{known}")
+    known = f"the sweep has {listed(axes, last='and')}" if axes else "there is no sweep"
+    raise NameProblemError(f"{path} is no axis; {known}")
 
 
 def _cell(dimension: Dimension, value: Any) -> Any:

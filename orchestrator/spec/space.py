@@ -27,6 +27,11 @@ class PointError(Exception):
 class RefusedError(PointError):
     """A constraint does not hold at the point."""
 
+    def __init__(self, message: str, active: Mapping[str, Any]) -> None:
+        super().__init__(message)
+        self.active = active
+        """What the point sets."""
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Condition:
@@ -101,8 +106,14 @@ class Space:
     @property
     def plain(self) -> bool:
         """Every combination is a point as it stands."""
-        parts = [*self.ties, *self.constraints, *(d for d in self.dimensions if d.when)]
+        bound = [d for d in self.dimensions if d.when or d.path.startswith("let.")]
+        parts = [*self.ties, *self.constraints, *bound]
         return not parts
+
+    @property
+    def finite(self) -> bool:
+        """All of its dimensions are listed."""
+        return all(dimension.range is None for dimension in self.dimensions)
 
     def resolved(self, point: Mapping[str, Any]) -> dict[str, Any]:
         """What the point sets: without inactive axes, with those that are tied.
@@ -120,7 +131,7 @@ class Space:
         active = self.walk(choose)
         for constraint in self.constraints:
             if not self._satisfied(constraint, active):
-                raise RefusedError(f"does not satisfy {constraint.expression.text}")
+                raise RefusedError(f"does not satisfy {constraint.expression.text}", active)
         return active
 
     def walk(self, choose: Callable[[Dimension], Any]) -> dict[str, Any]:
@@ -132,14 +143,18 @@ class Space:
         """
         active: dict[str, Any] = {}
         for part in self.order:
-            if not all(self._holds(condition, active) for condition in part.when):
+            if not self.there(part, active):
                 continue
             active[part.path] = self._tied(part, active) if isinstance(part, Tie) else choose(part)
         return active
 
-    def _holds(self, condition: Condition, active: Mapping[str, Any]) -> bool:
-        found = self.value(condition.path, active)
-        return any(same(found, value) for value in condition.values)
+    def there(self, part: Dimension | Tie, active: Mapping[str, Any]) -> bool:
+        """Whether the conditions of an axis hold; ``active`` has those before it in ``order``."""
+        for condition in part.when:
+            found = self.value(condition.path, active)
+            if not any(same(found, value) for value in condition.values):
+                return False
+        return True
 
     def _tied(self, tie: Tie, active: Mapping[str, Any]) -> Any:
         try:

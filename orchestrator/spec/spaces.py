@@ -58,6 +58,7 @@ def span(
         order=tuple(order),
         base=base,
     )
+    problems += _unused(kept, space)
     for axis in kept:
         problems += _never_met(axis, parts[axis.name], space)
     return Spanned(space, kept, problems)
@@ -77,10 +78,11 @@ def listed_out(axes: Sequence[Axis]) -> tuple[list[Axis], list[Problem]]:
             found.append(replace(axis, values=values, range=None))
             continue
         scale = "log" if axis.range.log else "linear"
-        ends = f"[{axis.range.low:g}, {axis.range.high:g}]"
+        ends = shown([axis.range.low, axis.range.high])
+        many = "no points that a grid could take" if count is None else f"{count:,} points"
         message = (
-            f"{axis.range.kind} has no points that a grid could take; write "
-            f"{{{scale}: {ends}, points: n}}, or search: {{name: random, runs: n}}"
+            f"{axis.range.kind} has {many}; write {{{scale}: {ends}, points: n}}, or search: "
+            "{name: random, runs: n}"
         )
         problems.append(Problem(place, f"sweep.{axis.name}", message))
     return found, problems
@@ -191,6 +193,18 @@ def _possible(path: str, space: Space) -> list[Any] | None:
         if value is not MISSING and not any(same(value, other) for other in found):
             found.append(value)
     return found
+
+
+def _unused(axes: Sequence[Axis], space: Space) -> list[Problem]:
+    """Variables that nothing hangs on."""
+    used = {path for part in space.order for path in needs(part)}
+    used |= {path for constraint in space.constraints for path in constraint.names.values()}
+    message = "is a variable that nothing uses; write it in tied, when or constraints"
+    return [
+        Problem(axis.place, f"sweep.{axis.name}", message)
+        for axis in axes
+        if not axis.sets and axis.name not in used
+    ]
 
 
 def _may_be_off(parts: Sequence[Part]) -> bool:

@@ -134,8 +134,8 @@ class Study:
         return isinstance(self.search, Optuna | Searcher)
 
     @property
-    def search_runs(self) -> int:
-        """How many configurations the study has, or its searcher is asked for."""
+    def size(self) -> int:
+        """How many configurations there are, or a searcher is asked for."""
         if isinstance(self.search, Optuna | Searcher):
             return self.search.runs
         return len(self.configurations)

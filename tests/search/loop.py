@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import math
 import random
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from orchestrator.search.advisor import Advisor
 from orchestrator.spec import Study, load_study
 from orchestrator.store import Outcome
 from trainables.configs.run import RunConfig
+from trainables.configs.schedules import Cosine
 
 STUDY = """\
 study: searched
@@ -88,6 +90,9 @@ class Climber(Drawn):
         best = min(scored, key=lambda one: one[0])[1]
         near = {}
         for path, domain in self.space.items():
+            if hasattr(domain, "categories"):
+                near[path] = best[path] if self.draw.random() < 0.8 else drawn[path]
+                continue
             if "Log" in type(domain.get_sampler()).__name__:
                 value = best[path] * 10 ** self.draw.gauss(0, 0.2)
             else:
@@ -154,13 +159,23 @@ def simulate(
             values[name] = (pack[name], losses[-1])
 
 
-def basin(run: Mapping[str, Any] | RunConfig) -> Sequence[float]:
-    """A learning curve that falls to a basin in log rate and momentum, with the seed's noise."""
-    import math
-
-    assert isinstance(run, RunConfig)
+def floor_of(run: RunConfig) -> float:
+    """What a run's loss comes to without noise: a basin in rate and momentum (the speed is that
+    of rate / (1 − momentum)), and what decay, warmup and clipping add where the study has them."""
     rate, momentum = run.optimizer.lr, run.optimizer.momentum
     speed = math.log10(rate) + 1.5 - math.log10(1 - momentum) * 0.7
-    floor = 0.1 + 0.3 * speed**2 + (momentum - 0.8) ** 2
-    noise = 0.02 * random.Random(f"{rate} {momentum} {run.seed}").gauss(0, 1)
-    return [floor + math.exp(-k) + noise for k in range(5)]
+    loss = 0.1 + 0.3 * speed**2 + (momentum - 0.8) ** 2
+    if run.optimizer.weight_decay:
+        loss += 0.1 * (math.log10(run.optimizer.weight_decay) + 4) ** 2
+    if isinstance(run.schedule, Cosine):
+        loss += 2 * (run.schedule.warmup - 0.1) ** 2
+    if run.train.clip_norm is not None:
+        loss += 0.1 * math.log10(run.train.clip_norm) ** 2
+    return loss
+
+
+def basin(run: RunConfig) -> Sequence[float]:
+    """A learning curve that falls to its floor, with the seed's noise."""
+    name = f"{run.optimizer} {run.schedule} {run.train.clip_norm} {run.seed}"
+    noise = 0.02 * random.Random(name).gauss(0, 1)
+    return [floor_of(run) + math.exp(-k) + noise for k in range(5)]

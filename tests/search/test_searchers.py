@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import importlib.util
 import itertools
 from pathlib import Path
@@ -98,7 +99,7 @@ WARM = Warm(
 def test_a_searcher_that_takes_evaluated_points_gets_them(tmp_path: Path) -> None:
     text = STUDY.replace("loop:Drawn", "test_searchers:Listener")
     one = study(tmp_path, text, "search.options={size: 7}")
-    _, searcher = made(one, WARM)
+    _, searcher = made(one, dataclasses.replace(WARM, first=[]))
     assert type(searcher).__name__ == "Listener"
     assert searcher.known == [(p, v[0]) for p, v in WARM.evaluated]  # type: ignore[attr-defined]
     assert searcher.size == 7  # type: ignore[attr-defined]
@@ -123,9 +124,14 @@ def test_other_searchers_replay_what_is_known(tmp_path: Path) -> None:
 def test_a_searcher_that_takes_no_points_is_not_told_of_what_it_did_not_ask_for(
     tmp_path: Path,
 ) -> None:
-    advisor, searcher = made(study(tmp_path), WARM)
+    advisor, searcher = made(study(tmp_path), dataclasses.replace(WARM, first=[]))
     advisor.tell("s-000002", (1.0,))  # type: ignore[attr-defined]
     assert [value for _, value in searcher.told] == [None, None, None]
+
+
+def test_first_points_that_a_searcher_cannot_take_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(SearchError, match=r"^search\.first: .*Drawn takes no points_to_evaluate"):
+        make_advisor(study(tmp_path), WARM)
 
 
 def test_what_a_searcher_raises_is_one_line(tmp_path: Path) -> None:

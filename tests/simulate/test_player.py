@@ -44,7 +44,7 @@ def test_every_search_with_every_rule_comes_to_its_end(
     """No run begins twice: the player refuses that."""
     one = study(tmp_path, f"search={SEARCHES[search]}", f"early_stopping={RULES[rule]}")
     result = played(one)
-    wanted = one.search_runs
+    wanted = one.size
     of_study = rule in ("hours", "gpu hours")
     assert 1 <= len(result.lanes) <= wanted
     assert of_study or len(result.lanes) == wanted

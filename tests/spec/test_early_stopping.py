@@ -9,7 +9,7 @@ import pytest
 
 from orchestrator.spec import load_study
 from orchestrator.spec.stopping_rules import Asha, Budget, Median, Patience
-from tests.spec.test_malformed import own, study
+from tests.spec.malformed import own, study
 from trainables.configs.base import Epochs, Steps
 
 FIRST = {"metric": "valid/loss", "mode": "min"}

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from orchestrator.spec import SpecError, load_study
-from tests.spec.test_malformed import own, study
+from tests.spec.malformed import own, study
 
 
 def rule(text: str) -> str:

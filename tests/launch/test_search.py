@@ -1,0 +1,107 @@
+"""A study whose configurations a searcher suggests: run, killed, gone on with, widened."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from orchestrator.search.known import kept_suggestions, warm_start
+from orchestrator.spec import load_study
+from orchestrator.store import Store
+from tests.launch.conftest import Regatta
+
+pytestmark = pytest.mark.ray
+STUDY = """\
+study: searched
+data: {name: digits}
+model: {name: mlp, hidden: [16]}
+optimizer: {name: sgd, momentum: 0.9}
+train: {epochs: 60, batch_size: 32, evaluate_every: {epochs: 5}}
+search: {name: "a_searcher:Near", runs: 6}
+seeds: 2
+sweep:
+  optimizer.lr: {log_uniform: [1.0e-4, 1.0]}
+execution: {strategy: fused, lanes: 4, checkpoint_every: 1}
+tracking: {wandb: "off"}
+"""
+
+
+def statuses(folder: Path) -> dict[str, str]:
+    if not (folder / "store.sqlite").is_file():
+        return {}
+    with Store.open(folder) as store:
+        return store.statuses()
+
+
+def rows(folder: Path) -> int:
+    if not (folder / "store.sqlite").is_file():
+        return 0
+    with Store.open(folder) as store:
+        return sum(1 for _ in store.reports())
+
+
+def runs_of(folder: Path) -> pd.DataFrame:
+    with Store.open(folder) as store:
+        frame = store.runs()
+    return frame.drop(columns=["wall_seconds", "pack_id", "lane"]).set_index("run_id")
+
+
+@pytest.mark.parametrize("search", ["a_searcher:Near", "optuna"])
+def test_a_search_that_is_killed_goes_on_and_can_be_widened(regatta: Regatta, search: str) -> None:
+    if search == "optuna":
+        pytest.importorskip("optuna")
+    text = STUDY.replace("a_searcher:Near", search)
+    shutil.copy(Path(__file__).with_name("a_searcher.py"), regatta.folder)
+    regatta.spec.write_text(text)
+    folder = regatta.folder / "results/searched"
+
+    killed = regatta.start("run")
+    regatta.wait_for(lambda: rows(folder) > 12)
+    with Store.open(folder) as store:
+        before, packs = store.suggestions(), {p["pack_id"]: p["run_ids"] for p in store.packs()}
+    killed.kill()
+    killed.communicate()
+    assert "completed" not in statuses(folder).values() or len(before) < 6
+
+    output = regatta.run("run")
+    assert "12 completed" in output
+    with Store.open(folder) as store:
+        after = store.suggestions()
+        assert after[: len(before)] == before, "what was out is gone on with"
+        assert {p["pack_id"]: p["run_ids"] for p in store.packs()}.items() >= packs.items()
+        study = load_study(regatta.spec)
+        kept = kept_suggestions(study, store)
+        warm = warm_start(study, store, kept)
+    assert len(after) == len(kept) == 6
+    assert [one.suggestion_id for one in after] == [f"s-{n:06d}" for n in range(6)]
+    assert len(warm.evaluated) == 6
+    first = runs_of(folder)
+
+    regatta.spec.write_text(text.replace("runs: 6", "runs: 8"))
+    assert "16 completed" in regatta.run("run")
+    widened = runs_of(folder)
+    assert len(widened) == 16
+    pd.testing.assert_frame_equal(widened.loc[first.index], first, check_exact=True)
+    rates = sorted(set(widened["config.optimizer.lr"]))
+    assert len(rates) == 8
+    assert "8 configurations" in (folder / "report.html").read_text()
+    assert "16 runs of search" in regatta.run("plan", str(regatta.spec))
+    status = regatta.run("status", str(folder))
+    assert "16 completed" in status
+    regatta.run("export", str(folder), "-o", str(regatta.folder / "tables"))
+    exported = pd.read_parquet(regatta.folder / "tables/runs.parquet")
+    assert len(exported) == 16
+
+
+def test_a_searcher_that_raises_ends_the_study_with_one_line(regatta: Regatta) -> None:
+    shutil.copy(Path(__file__).with_name("a_searcher.py"), regatta.folder)
+    regatta.spec.write_text(STUDY.replace("Near", "Broken"))
+    process = regatta.start("run")
+    output, _ = process.communicate(timeout=240)
+    assert process.returncode == 2, output
+    assert output.strip().splitlines()[-1] == (
+        f"{regatta.spec}: search: Broken raised ZeroDivisionError: no luck"
+    )
