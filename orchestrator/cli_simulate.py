@@ -135,13 +135,15 @@ def _show(found: Simulation, price: float | None) -> None:
     for case in found.cases:
         table.add_row(case.search, case.rule, *_cells(case, price))
     # A table that is cut says nothing; a narrow terminal breaks its lines.
-    Console(width=max(Console().width, _WIDTH)).print(table)
+    console = Console()
+    console.width = max(console.width, Console(width=_WIDEST).measure(table).maximum)
+    console.print(table)
     for note in found.notes:
         say(f"{note[0].upper()}{note[1:]}.")
     say(found.finding)
 
 
-_WIDTH = 140
+_WIDEST = 1000
 _HEADINGS = (
     *("started", "completed", "stopped", "steps", "time", "GPU-hours"),
     *("slots", "lanes", "best", "regret"),

@@ -170,8 +170,15 @@ def _percent(share: float, digits: int = 0) -> str:
 def _saved(chosen: Case, cases: Sequence[Case]) -> str:
     """What it saves of the same search without a rule, where that was simulated, too."""
     plain = next((c for c in cases if c.search == chosen.search and c.rule == "none"), None)
+    others = [case for case in cases if case.search == chosen.search and case is not plain]
+    if plain is chosen and others:
+        return "; no rule that comes as near takes less time"
     if plain is None or plain is chosen:
         return ""
     before = plain.interval("gpu_hours").median
     share = 1 - chosen.interval("gpu_hours").median / before if before else 0.0
-    return f" and saves {_percent(share)} of the slots' time" if share > 0 else " but no time"
+    return (
+        f" and saves {_percent(share)} of the slots' time"
+        if share > 0
+        else " but none of the slots' time"
+    )

@@ -32,6 +32,7 @@ SEARCHES = {
     "random": "{name: random, runs: 61, seed: 3}",
     "sobol": "{name: sobol, runs: 61}",
     "adaptive": '{name: "tests.search.loop:Climber", runs: 37}',
+    "optuna": "{name: optuna, runs: 23}",
 }
 
 

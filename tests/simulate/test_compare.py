@@ -133,6 +133,10 @@ def test_the_finding_names_the_cheapest_that_is_near() -> None:
         "random with asha comes within 0.8 % of the best valid/loss (0.8 % to 0.8 %)"
         " with 25 % of the steps (25 % to 25 %) and saves 75 % of the slots' time."
     )
+    dear = [case("none", 0.0, 8.0, 1.0), case("asha", 0.0, 9.0)]
+    assert finding(dear, "valid/loss").endswith(
+        "100 % of the steps (100 % to 100 %); no rule that comes as near takes less time."
+    )
     far = [case("median", 0.02, 1.0), case("patience", 0.05, 0.5)]
     assert finding(far, "valid/loss").startswith("random with median comes 2.0 % from the best")
     assert (
