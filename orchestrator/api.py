@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -200,8 +201,13 @@ def simulate_study(
         SimulateError, StoreError: it cannot be simulated.
     """
     study = _loaded(study, overrides)
-    if step_seconds is not None and not (min(step_seconds) >= 0 and max(step_seconds) > 0):
-        raise SimulateError("--step-seconds: must be 0 or more, and not both 0")
+    for name, number, least in (("repeats", repeats, 1), ("seed", seed, 0), ("noise", noise, 0)):
+        if not least <= number < math.inf:
+            raise SimulateError(f"--{name}: must be at least {least}, got {number:g}")
+    if step_seconds is not None and not all(0 <= part < math.inf for part in step_seconds):
+        raise SimulateError("--step-seconds: must be two numbers of 0 or more")
+    if step_seconds is not None and sum(step_seconds) == 0:
+        raise SimulateError("--step-seconds: must not both be 0")
     pace = None if step_seconds is None else Pace(step=step_seconds[0], lane=step_seconds[1])
     return compare(
         study,

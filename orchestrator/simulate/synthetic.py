@@ -27,6 +27,7 @@ import bisect
 import hashlib
 import math
 from collections.abc import Callable, Sequence
+from typing import Literal
 
 import numpy as np
 
@@ -36,7 +37,13 @@ from orchestrator.simulate.coordinates import Coordinates, FloatArray
 from orchestrator.simulate.curve import Curve, SimulateError
 from orchestrator.spec.study import OwnObjective, Study
 from trainables.configs.function_run import Run
-from trainables.configs.run import RunConfig, evaluation_interval, length, step_ends
+from trainables.configs.run import (
+    HIGHER_IS_BETTER,
+    RunConfig,
+    evaluation_interval,
+    length,
+    step_ends,
+)
 
 START = math.log(10)
 FLOOR, EXPONENT, TAU = 0.05, 1.6, 1 / 30
@@ -133,13 +140,16 @@ class Synthetic:
         draw = np.random.default_rng(_digest(f"{self._seed}:{run_id}"))
         noise = self._noise * (draw.standard_normal() + draw.standard_normal(len(batches)))
         loss = self.landscape.loss(u, share) * np.exp(noise)
+        status, reason, count = "completed", "trained to the end", len(batches)
         bad = self.landscape.diverges_at(u)
-        status, reason = "completed", "trained to the end"
         if bad is not None:
-            count = 1 + int(np.searchsorted(share, bad))
-            batches, steps, loss = batches[:count], steps[:count], loss[:count]
-            loss[-1] = math.nan
             status, reason = "diverged", "batch loss inf"
+            count = 1 + int(np.searchsorted(share, bad))
+            loss[count - 1] = math.nan
+        reached = _reached(run, loss[:count])
+        if reached is not None:
+            status, reason, count = "completed", "target reached", reached + 1
+        batches, steps, loss = batches[:count], steps[:count], loss[:count]
         return Curve(
             batches=batches,
             steps=steps,
@@ -191,6 +201,18 @@ def _per_epoch(run: RunConfig) -> int:
         "how many steps an epoch has is not known before the data is loaded: give --curves, the"
         " folder of a study that was trained on it, or write train.steps"
     )
+
+
+def _reached(run: RunConfig, loss: FloatArray) -> int | None:
+    """The first evaluation that is strictly better than the run's target, if there is one."""
+    target = run.train.target
+    if target is None:
+        return None
+    higher = target.metric in HIGHER_IS_BETTER
+    mode: Literal["min", "max"] = "max" if higher else "min"
+    values = _transform(OwnObjective(metric=target.metric, mode=mode))(loss)
+    better = values > target.value if higher else values < target.value
+    return int(better.argmax()) if better.any() else None
 
 
 def _digest(text: str) -> int:

@@ -156,8 +156,12 @@ def test_intervals_are_percentiles() -> None:
         ({"gpus": 0.5}, "--gpus: a pack takes 1, there are 0.5"),
         ({"gpus": 2, "slots": 2}, "give --gpus or --slots, not both"),
         ({"slots": 0}, "--slots: must be at least 1, got 0"),
-        ({"step_seconds": (0.0, 0.0)}, "--step-seconds: must be 0 or more, and not both 0"),
-        ({"step_seconds": (-1.0, 2.0)}, "--step-seconds: must be 0 or more, and not both 0"),
+        ({"step_seconds": (0.0, 0.0)}, "--step-seconds: must not both be 0"),
+        ({"step_seconds": (1.0, math.nan)}, "--step-seconds: must be two numbers of 0 or more"),
+        ({"step_seconds": (-1.0, 2.0)}, "--step-seconds: must be two numbers of 0 or more"),
+        ({"repeats": 0}, "--repeats: must be at least 1, got 0"),
+        ({"seed": -1}, "--seed: must be at least 0, got -1"),
+        ({"noise": math.nan}, "--noise: must be at least 0, got nan"),
         ({"searches": ["hebo"]}, "search.name: hebo needs HEBO: pip install HEBO"),
         ({"gpus": math.nan}, "--gpus: must be a number above 0, got nan"),
     ],
@@ -166,6 +170,13 @@ def test_what_cannot_be_simulated_is_said(more: dict, message: str, tmp_path: Pa
     with pytest.raises(SimulateError) as error:
         simulate_study(study(tmp_path), **more)
     assert str(error.value) == message
+
+
+def test_a_study_without_a_sweep_is_simulated(tmp_path: Path) -> None:
+    path = tmp_path / "one.yaml"
+    path.write_text("study: one\noptimizer: {name: sgd, lr: 0.1}\ntrain: {epochs: 3}\nseeds: 5\n")
+    (case,) = simulate_study(path, repeats=2).cases
+    assert [(f.runs, f.completed, f.steps) for f in case.figures] == [(5, 5, 1.0)] * 2
 
 
 def test_packs_without_gpus_need_slots(tmp_path: Path) -> None:

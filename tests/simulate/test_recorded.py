@@ -228,3 +228,7 @@ def test_own_training_is_replayed_run_by_run(tmp_path: Path) -> None:
     # In the order of the study each beats all before it.
     assert {lane.status for lane in result.lanes.values()} <= {"completed", "stopped"}
     assert result.ended == pytest.approx(2.0 * sum(lane.batches for lane in result.lanes.values()))
+    other = study(tmp_path, "seeds=3", text=OWN.replace("[0.1, 0.3, 1.0, 3.0]", "[0.12, 3.0]"))
+    near = Recorded(other, tmp_path / "own", [one.objective])
+    found = [near.of(run_id(run), run).values["score"][-1] for run in other.runs()[:3]]
+    assert found == [0.8, 1.8, 0.8], "the same seed, or one in turn"

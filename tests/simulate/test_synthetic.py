@@ -106,6 +106,33 @@ def test_other_metrics_follow_from_the_loss(tmp_path: Path) -> None:
     assert made.best(metrics[1]) == pytest.approx(math.exp(-made.best(metrics[0])))
 
 
+@pytest.mark.parametrize(
+    ("target", "bound"),
+    [("{metric: valid/loss, value: 0.3}", 0.3), ("{metric: valid/accuracy, value: 0.7}", -1)],
+)
+def test_a_run_ends_at_its_target(target: str, bound: float, tmp_path: Path) -> None:
+    one = study(tmp_path, f"train.target={target}")
+    plain = study(tmp_path)
+    bound = bound if bound > 0 else -math.log(0.7)
+    made, whole = (Synthetic(s, [s.objective], 7, 0.01) for s in (one, plain))
+    # The noise is drawn by the id of the run.
+    ends = set()
+    for run, other in zip(one.runs(), plain.runs(), strict=True):
+        curve = made.of("same", run)
+        full = list(whole.of("same", other).values["valid/loss"])
+        made._known.clear(), whole._known.clear()
+        first = next((k for k, loss in enumerate(full) if loss < bound), None)
+        ends.add(first is None)
+        if first is None:
+            assert curve.reason != "target reached"
+            assert len(curve.batches) == len(full)
+        else:
+            assert (curve.status, curve.reason) == ("completed", "target reached")
+            assert list(curve.values["valid/loss"]) == full[: first + 1]
+            assert len(curve.batches) == len(curve.examples) == first + 1
+    assert ends == {True, False}
+
+
 def test_evaluations_stand_where_the_engine_has_them(tmp_path: Path) -> None:
     growing = study(
         tmp_path,
