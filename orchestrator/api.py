@@ -7,7 +7,7 @@ import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from orchestrator.launch import Finish, checked_data, open_study, train
 from orchestrator.plan import (
@@ -22,19 +22,13 @@ from orchestrator.plan import (
 )
 from orchestrator.plan.searched import sample_runs
 from orchestrator.search.known import kept_suggestions
-from orchestrator.simulate import (
-    Pace,
-    SimulateError,
-    Simulation,
-    compare,
-    machine_for,
-    named_rules,
-    named_searches,
-)
 from orchestrator.spec import Study, Tracking, load_study
 from orchestrator.store import SETTLED, Store
 from orchestrator.tracking import Mirror, mirror_once, start_mirror
 from trainables.configs.run import RunConfig, fusion_key
+
+if TYPE_CHECKING:
+    from orchestrator.simulate import Simulation
 
 _SAMPLE = 64
 """Configurations of a space from which the time of a search is reckoned."""
@@ -200,6 +194,16 @@ def simulate_study(
         SpecError: the study, a search or a rule is malformed.
         SimulateError, StoreError: it cannot be simulated.
     """
+    # Only this function needs it.
+    from orchestrator.simulate import (
+        Pace,
+        SimulateError,
+        compare,
+        machine_for,
+        named_rules,
+        named_searches,
+    )
+
     study = _loaded(study, overrides)
     for name, number, least in (("repeats", repeats, 1), ("seed", seed, 0), ("noise", noise, 0)):
         if not least <= number < math.inf:

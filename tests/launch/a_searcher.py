@@ -36,3 +36,18 @@ class Near(Searcher):
 class Broken(Near):
     def suggest(self, trial_id: str) -> dict[str, float]:
         raise ZeroDivisionError("no luck")
+
+
+class Drawn(Near):
+    """The same for any one axis, by what it is called."""
+
+    def set_search_properties(self, metric: Any, mode: Any, config: dict, **spec: Any) -> bool:
+        (self.path,) = config
+        return True
+
+    def add_evaluated_point(self, parameters: dict, value: float, **state: Any) -> None:
+        self.known.append((value, parameters[self.path]))
+
+    def suggest(self, trial_id: str) -> dict[str, float]:
+        (rate,) = super().suggest(trial_id).values()
+        return {self.path: rate}

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import shutil
+from importlib.util import find_spec
 from pathlib import Path
 
 import pandas as pd
 import pytest
 
 from orchestrator.search.known import kept_suggestions, warm_start
+from orchestrator.search.searchers import PACKAGES, missing_package
 from orchestrator.spec import load_study
 from orchestrator.store import Store
 from tests.launch.conftest import Regatta
@@ -105,3 +107,51 @@ def test_a_searcher_that_raises_ends_the_study_with_one_line(regatta: Regatta) -
     assert output.strip().splitlines()[-1] == (
         f"{regatta.spec}: search: Broken raised ZeroDivisionError: no luck"
     )
+
+
+OWN = """\
+study: own
+trainable: descent:train
+config: {lr: 0.1}
+seeds: 2
+search: {name: "a_searcher:Drawn", runs: 3}
+sweep:
+  config.lr: {log_uniform: [0.001, 1.0]}
+objective: {metric: valid/loss, mode: min}
+tracking: {wandb: "off"}
+"""
+DESCENT = """\
+from ray import tune
+
+def train(config):
+    x = 1.0 + config["seed"]
+    for _ in range(3):
+        x -= config["lr"] * x
+        tune.report({"valid/loss": x})
+"""
+
+
+def test_a_search_over_own_training_goes_on_with_more_runs(regatta: Regatta) -> None:
+    shutil.copy(Path(__file__).with_name("a_searcher.py"), regatta.folder)
+    (regatta.folder / "descent.py").write_text(DESCENT)
+    regatta.spec.write_text(OWN)
+    folder = regatta.folder / "results/own"
+    assert "6 completed" in regatta.run("run")
+    first = runs_of(folder)
+    regatta.spec.write_text(OWN.replace("runs: 3", "runs: 4"))
+    assert "8 completed" in regatta.run("run")
+    runs = runs_of(folder)
+    pd.testing.assert_frame_equal(runs.loc[first.index], first, check_exact=True)
+    for _, run in runs.iterrows():
+        expected = (1 + run["seed"]) * (1 - run["config.lr"]) ** 3
+        assert run["final/valid/loss"] == pytest.approx(expected, rel=1e-12)
+    assert runs["config.lr"].nunique() == 4
+
+
+def test_a_searcher_that_is_not_installed_is_one_line(regatta: Regatta) -> None:
+    missing = next(name for name, modules in PACKAGES.items() if not all(map(find_spec, modules)))
+    regatta.spec.write_text(STUDY.replace("a_searcher:Near", missing))
+    process = regatta.start("run")
+    output, _ = process.communicate(timeout=60)
+    assert process.returncode == 2
+    assert output.strip() == (f"{regatta.spec}: {missing_package(load_study(regatta.spec))}")
