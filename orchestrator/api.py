@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from orchestrator.launch import Finish, checked_data, open_study, train
 from orchestrator.launch.extend import NOTHING, extension_of
@@ -27,6 +28,9 @@ from orchestrator.spec import Study, Tracking, load_study
 from orchestrator.store import SETTLED, Store
 from orchestrator.tracking import Mirror, mirror_once, start_mirror
 from trainables.configs.run import RunConfig, fusion_key
+
+if TYPE_CHECKING:
+    from orchestrator.simulate import Simulation
 
 _SAMPLE = 64
 """Configurations of a space from which the time of a search is reckoned."""
@@ -173,6 +177,68 @@ def run_study(
         finally:
             sentence = _finish(mirror)
     return Result(finish, page, sentence)
+
+
+def simulate_study(
+    study: Study | str | Path,
+    *,
+    curves: str | Path | None = None,
+    searches: Sequence[str] = (),
+    rules: Sequence[str] = (),
+    gpus: float | None = None,
+    slots: int | None = None,
+    repeats: int = 5,
+    seed: int = 0,
+    noise: float = 0.01,
+    step_seconds: tuple[float, float] | None = None,
+    overrides: Sequence[str] = (),
+) -> Simulation:
+    """Plays searches and rules of early stopping on virtual time; nothing is trained.
+
+    Args:
+        curves: the results folder of a study whose curves are replayed; None: synthetic ones.
+        searches, rules: names, or what a study writes, such as ``{name: asha, reduction: 4}``;
+            by default the study's own. The rule ``none`` stops nothing.
+        gpus, slots: size of the virtual machine; by default one GPU.
+        seed: of the first repeat; with 0, that one is the study as it is.
+        noise: of synthetic curves.
+        step_seconds: what a step of a stack takes, and what each of its lanes adds; by default as
+            measured in ``curves``, or as ``plan_study`` has it.
+
+    Raises:
+        SpecError: the study, a search or a rule is malformed.
+        SimulateError, StoreError: it cannot be simulated.
+    """
+    # Only this function needs it.
+    from orchestrator.simulate import (
+        Pace,
+        SimulateError,
+        compare,
+        machine_for,
+        named_rules,
+        named_searches,
+    )
+
+    study = _loaded(study, overrides)
+    for name, number, least in (("repeats", repeats, 1), ("seed", seed, 0), ("noise", noise, 0)):
+        if not least <= number < math.inf:
+            raise SimulateError(f"--{name}: must be at least {least}, got {number:g}")
+    if step_seconds is not None and not all(0 <= part < math.inf for part in step_seconds):
+        raise SimulateError("--step-seconds: must be two numbers of 0 or more")
+    if step_seconds is not None and sum(step_seconds) == 0:
+        raise SimulateError("--step-seconds: must not both be 0")
+    pace = None if step_seconds is None else Pace(step=step_seconds[0], lane=step_seconds[1])
+    return compare(
+        study,
+        named_searches(study, searches),
+        named_rules(study, rules),
+        machine_for(study, gpus=gpus, slots=slots),
+        curves=None if curves is None else Path(curves),
+        pace=pace,
+        repeats=repeats,
+        seed=seed,
+        noise=noise,
+    )
 
 
 def export_results(

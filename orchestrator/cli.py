@@ -14,11 +14,18 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 from rich.console import Console
 
+from orchestrator.cli_input import Folder, Results, Set, SpecFile
+from orchestrator.cli_input import fail as _fail
+from orchestrator.cli_input import load as _load
+from orchestrator.cli_input import say as _say
+from orchestrator.cli_input import wrong_input as _wrong_input
+from orchestrator.cli_simulate import EXAMPLE, simulate
+
 if TYPE_CHECKING:
     from orchestrator.api import Plan
     from orchestrator.spec import Study
 
-WRONG_INPUT, INTERRUPTED = 2, 130
+INTERRUPTED = 130
 
 app = typer.Typer(
     help="Sweeps of deep-learning optimization studies: one YAML file in, one report out.",
@@ -27,53 +34,11 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode="rich",
 )
-SpecFile = Annotated[Path, typer.Argument(metavar="SPEC", help="the study, a YAML file")]
-Folder = Annotated[
-    Path, typer.Argument(metavar="DIR", help="a study's results, e.g. results/lr-schedules")
-]
-Results = Annotated[Path, typer.Option("--results", metavar="DIR", help="where results go")]
-Set = Annotated[
-    list[str] | None,
-    typer.Option("--set", metavar="PATH=VALUE", help="overrides the study; may be repeated"),
-]
 
 
 def main() -> None:
     """Entry point of ``regatta``."""
     app()
-
-
-@contextmanager
-def _wrong_input() -> Iterator[None]:
-    """Turns what the user can mend into lines on stderr and exit code 2."""
-    import sqlite3
-
-    from orchestrator.spec import SpecError
-    from orchestrator.store.repair import StoreError
-
-    try:
-        yield
-    except (SpecError, StoreError) as error:
-        _fail(str(error))
-    except OSError as error:
-        _fail(f"{error.filename or 'input'}: {error.strerror or error}")
-    except sqlite3.DatabaseError as error:
-        _fail(f"the store is damaged ({error}); `regatta run` repairs it")
-
-
-def _fail(message: str) -> None:
-    print(message, file=sys.stderr)  # noqa: T201 - this is the command line
-    raise typer.Exit(WRONG_INPUT)
-
-
-def _say(text: str) -> None:
-    print(text, flush=True)  # noqa: T201 - this is the command line
-
-
-def _load(spec: Path, overrides: list[str] | None) -> Study:
-    from orchestrator.spec import load_study
-
-    return load_study(spec, overrides or [])
 
 
 @app.command(epilog="Example: regatta validate sweeps/lr_schedules.yaml")
@@ -165,6 +130,9 @@ def _axes_in_words(study: Study) -> str:
     if study.search.name != "grid":
         axes = ", ".join(study.axes)
     return f"{axes or 'none'} × {len(study.seeds)} seeds"
+
+
+app.command(epilog=EXAMPLE)(simulate)
 
 
 @app.command(

@@ -62,12 +62,12 @@ def warm_start(study: Study, store: Store, kept: Sequence[Asked]) -> Warm:
     return Warm(
         evaluated=_with_worst(study, points),
         pending={one.name: one.point for one in kept if one.name not in ended},
-        first=[p for p in _first(study) if not any(_covers(p, q) for q in suggested)],
+        first=[p for p in first_suggestions(study) if not any(_covers(p, q) for q in suggested)],
         asked=asked_before(store),
     )
 
 
-def _first(study: Study) -> list[dict[str, Any]]:
+def first_suggestions(study: Study) -> list[dict[str, Any]]:
     """The points to try first, by the paths of their axes (they are written by name)."""
     assert study.space is not None
     paths = [dimension.path for dimension in study.space.dimensions]
