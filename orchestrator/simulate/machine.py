@@ -43,4 +43,4 @@ def machine_for(study: Study, *, gpus: float | None = None, slots: int | None = 
     elif slots < 1:
         raise SimulateError(f"--slots: must be at least 1, got {slots}")
     slots = min(slots, study.resources.max_concurrent or slots)
-    return Machine(slots=slots, gpus_a_pack=each, cpus_a_pack=study.resources.cpus)
+    return Machine(slots=slots, gpus_a_pack=each, cpus_a_pack=study.resources.cpus or 1.0)
