@@ -174,6 +174,7 @@ class RayPack(tune.Trainable):  # type: ignore[misc]  # ray has no types
             "pack_id": self._task.pack_id,
             "rows": report.rows,
             "progress": report.progress,
+            "events": report.events,
             "choices": [dataclasses.asdict(choice) for choice in self._session.choices],
             "notes": notes,
             "done": self._session.finished,

@@ -15,12 +15,13 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
+from trainables import population
 from trainables.arrays import Arrays
 from trainables.configs.run import RunConfig, data_key, fusion_key
 from trainables.data.dataset import DataSet
 from trainables.engine import Stack
 from trainables.precision import STORED
-from trainables.progress import Progress, Report, verdict, with_best
+from trainables.progress import Progress, Report, row, verdict, with_best
 from trainables.stack_state import StackState
 from trainables.stack_width import Choice, Way, choose_way, release_memory, split_evenly
 
@@ -123,6 +124,7 @@ class PackSession:
     def _add_group(self, run_ids: list[str]) -> None:
         configs = [self._runs[run_id] for run_id in run_ids]
         try:
+            population.check_whole(configs)
             arrays = self._arrays_of(configs[0])
             # None is recorded for a group that joins for the first time, nor where a state that
             # was to be gone on from is lost.
@@ -189,8 +191,18 @@ class PackSession:
                 rows += self._evaluate(part_ids, part, due)
                 self._show_ended(part_ids, part)
                 self._keep_unfinished(part_ids, part)
+        events = self._exchange()
         reported = [self.progress[run_id] for run_id in self._runs if run_id in touched]
-        return Report(rows, [dataclasses.asdict(progress) for progress in reported])
+        return Report(rows, [dataclasses.asdict(progress) for progress in reported], events)
+
+    def _exchange(self) -> list[dict[str, Any]]:
+        """Members of populations that copy others, where that is due; what was copied."""
+        found = population.exchange(self._stacks, self.progress)
+        self._runs |= found.runs
+        self._stacks = []
+        for run_ids, stack in found.stacks:
+            self._keep_unfinished(run_ids, stack)
+        return found.events
 
     def _advance_or_split(
         self, run_ids: list[str], stack: Stack, touched: set[str]
@@ -229,17 +241,9 @@ class PackSession:
                 continue
             values = {name: float(column[lane]) for name, column in metrics.items()}
             self._update(progress, stack, lane, values, losses[:, lane])
-            rows.append(
-                {
-                    "run_id": run_id,
-                    "level": 0,
-                    "step": progress.steps,
-                    "epoch": progress.epochs,
-                    "examples": progress.examples,
-                    "seconds": progress.wall_seconds,
-                    **values,
-                }
-            )
+            held = population.in_force(stack.runs[lane], stack.last)
+            shown = {f"optimizer.{name}": value for name, value in held.items()}
+            rows.append(row(progress, values | shown))
         return rows
 
     def _update(
@@ -254,8 +258,10 @@ class PackSession:
         self._clock(progress, stack)
         progress.final = values
         progress.best = with_best(progress.best, values)
-        progress.status, progress.reason = verdict(
-            config, values, losses, ended=stack.step >= stack.lengths[lane]
+        ended = stack.step >= stack.lengths[lane]
+        found = verdict(config, values, losses, ended=ended)
+        progress.status, progress.reason = population.spared(
+            config, progress.reason, *found, ended=ended
         )
 
     def _clock(self, progress: Progress, stack: Stack) -> None:
@@ -289,6 +295,7 @@ class PackSession:
             "progress": {r: dataclasses.asdict(p) for r, p in self.progress.items()},
             "choices": [dataclasses.asdict(choice) for choice in self.choices],
             "reports": self.reports,
+            "lineages": population.lineages(self._runs),
         }
 
     @classmethod
@@ -306,7 +313,8 @@ class PackSession:
             runs: those of the pack and those that have joined it; more do no harm.
         """
         session = cls([], data, settings, ended=ended)
-        session._runs = {run_id: run for run_id, run in runs if run_id in saved["progress"]}
+        known = {run_id: run for run_id, run in runs if run_id in saved["progress"]}
+        session._runs = population.with_lineages(known, saved.get("lineages", {}))
         session.reports = saved.get("reports", 0)
         session.progress = {r: Progress(**p) for r, p in saved["progress"].items()}
         session.choices = [Choice(**choice) for choice in saved["choices"]]
