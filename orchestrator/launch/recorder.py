@@ -54,7 +54,7 @@ class Recorder(tune.Callback):  # type: ignore[misc]  # ray has no types
         outcomes = [Outcome(**progress) for progress in result["progress"]]
         if result["training_iteration"] == 1:
             self._store.set_pack(task.pack_id, status="running", settings=_settings(task, result))
-        self._store.record(task.pack_id, result["rows"], outcomes)
+        self._store.record(task.pack_id, result["rows"], outcomes, events=result["events"])
         if result["notes"]:
             self._store.note(*(f"pack {task.pack_id}: {note}" for note in result["notes"]))
         if self._best is not None:

@@ -33,6 +33,10 @@ CREATE TABLE decisions (
     pack_id TEXT NOT NULL, report INTEGER NOT NULL, stop TEXT NOT NULL, joined TEXT NOT NULL,
     PRIMARY KEY (pack_id, report)
 ) WITHOUT ROWID;
+CREATE TABLE population (
+    run_id TEXT NOT NULL, step INTEGER NOT NULL, source TEXT NOT NULL, "values" TEXT NOT NULL,
+    PRIMARY KEY (run_id, step)
+) WITHOUT ROWID;
 """
 MIGRATIONS = {
     1: """
@@ -40,6 +44,10 @@ ALTER TABLE packs ADD COLUMN reports INTEGER NOT NULL DEFAULT 0;
 CREATE TABLE decisions (
     pack_id TEXT NOT NULL, report INTEGER NOT NULL, stop TEXT NOT NULL, joined TEXT NOT NULL,
     PRIMARY KEY (pack_id, report)
+) WITHOUT ROWID;
+CREATE TABLE population (
+    run_id TEXT NOT NULL, step INTEGER NOT NULL, source TEXT NOT NULL, "values" TEXT NOT NULL,
+    PRIMARY KEY (run_id, step)
 ) WITHOUT ROWID;
 """
 }
