@@ -20,7 +20,7 @@ from trainables.configs.models import Linear
 from trainables.configs.optimizers import Adam, Sgd
 from trainables.configs.population import Change, Mutable, Population
 from trainables.configs.run import RunConfig, Train, data_key, run_id
-from trainables.configs.schedules import Plateau
+from trainables.configs.schedules import Plateau, RangeTest
 from trainables.data import DataSet, load
 from trainables.lanes import permutation
 from trainables.population import Member, decide
@@ -426,3 +426,44 @@ def test_an_exchange_waits_for_whole_intervals() -> None:
     runs = members(rules={"interval": Steps(steps=21)})
     assert sorted({e["step"] for e in finished(session_of(runs))["events"]}) == [21, 42]
     assert population.in_force(dataclasses.replace(runs[0], population=None), 3) == {}
+
+
+@pytest.mark.parametrize("seed", [0, 1, 2])
+def test_a_population_follows_an_optimum_that_moves(seed: int) -> None:
+    """The schedule grows the rate a thousandfold, so the best factor on it falls as much.
+
+    Any fixed factor is right for a moment of training; a population, as in Figure 2 of the paper,
+    makes progress throughout. It is compared with its own first members and a grid of 60.
+    """
+    data = LeastSquares(features=5, examples=31, condition=100.0)
+    space = Mutable(name="lr", low=1e-3, high=30.0, log=True)
+    draw = random.Random(f"toy {seed}")
+    runs = members(
+        [(space.at(draw.random()), 0.0) for _ in range(16)],
+        seed=seed,
+        data=data,
+        schedule=RangeTest(start=1e-3),
+        train={"epochs": 24.0},
+        rules={
+            "space": (space,),
+            "interval": Epochs(epochs=1.0),
+            "quantile": 0.25,
+            "factors": (0.5, 0.8, 1.2),
+            "seed": seed,
+        },
+    )
+    session = session_of(runs)
+    found = finished(session)["progress"]
+    grid = [Sgd(lr=space.at((k + 0.5) / 60)) for k in range(60)]
+    optimizers = [*grid, *(run.optimizer for run in runs)]
+    fixed = [dataclasses.replace(runs[0], population=None, optimizer=o) for o in optimizers]
+    alone = finished(session_of(fixed))["progress"]
+
+    def best(progress: dict[str, Any]) -> tuple[float, str]:
+        ended = [p for p in progress.values() if p.status == "completed"]
+        return min((p.final["valid/loss"], p.run_id) for p in ended)
+
+    loss, name = best(found)
+    assert loss < best(alone)[0] / 3
+    lived = session._runs[name]
+    assert lived.train.changes[-1].optimizer["lr"] < lived.optimizer.lr / 5

@@ -14,6 +14,7 @@ from orchestrator.spec import (
     Optuna,
     OwnExecution,
     OwnObjective,
+    Pbt,
     Random,
     Report,
     Resources,
@@ -31,6 +32,7 @@ from trainables.configs.optimizers import (
     AdamW,
     Sgd,
 )
+from trainables.configs.population import Change, Mutable, Population
 from trainables.configs.schedules import (
     Constant,
     Cosine,
@@ -51,6 +53,20 @@ DEFAULTS: list[tuple[Config, dict[str, Any]]] = [
         Optuna(runs=3),
         {"name": "optuna", "runs": 3, "seed": 0, "sampler": "tpe", "options": {}, **FREE},
     ),
+    (
+        Pbt(population=4, interval=0.25),
+        {
+            "name": "pbt",
+            "population": 4,
+            "interval": 0.25,
+            "quantile": 0.25,
+            "resample": 0.25,
+            "factors": [0.8, 1.2],
+            "seed": 0,
+            **FREE,
+        },
+    ),
+    (Mutable(name="lr", low=0.1, high=1.0), {"name": "lr", "low": 0.1, "high": 1.0, "log": False}),
     (Searcher(name="bohb", runs=3), {"name": "bohb", "runs": 3, "options": {}, **FREE}),
     (FunctionRun(trainable="a:b"), {"trainable": "a:b", "config": {}, "seed": 0}),
     (
