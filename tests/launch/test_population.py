@@ -13,6 +13,7 @@ import yaml
 
 from orchestrator.api import export_results, replay_study
 from orchestrator.report.results import load_results
+from orchestrator.report.sections import sections_of
 from orchestrator.report.sections.population import population_section
 from orchestrator.store import Store, StoreError, lineage
 from tests.launch.conftest import Regatta
@@ -100,8 +101,9 @@ def _exported(folder: Path, output: Path) -> None:
 
 def _reported(folder: Path) -> None:
     results = load_results(folder)
+    titles = [section.title for section in sections_of(results)]
+    assert titles[1] == "How hyperparameters moved"
     section = population_section(results)
-    assert section is not None
     best = results.runs.sort_values("objective").iloc[0]
     past = lineage(results.copies, best["run_id"])
     assert f"run {best['run_id']}" in section.finding

@@ -157,6 +157,23 @@ RUN_IDS: dict[str, RunConfig | FunctionRun] = {
     "6a3628c42b777de7": run(
         model=UserModel(name="a.b:c", args={"width": 3, "deep": [1, {"x": None}]})
     ),
+    "a6c0df114730fc3a": run(
+        train=Train(epochs=30.0, changes=(Change(step=7, optimizer={"lr": 0.5}),))
+    ),
+    "9aafe6da45b87fe9": run(
+        population=Population(
+            size=3,
+            interval=Epochs(epochs=2.0),
+            quantile=0.5,
+            resample=0.25,
+            factors=(0.8, 1.2),
+            seed=0,
+            metric="valid/loss",
+            mode="min",
+            space=(Mutable(name="lr", low=0.1, high=1.0, log=True),),
+            members="0123456789abcdef",
+        )
+    ),
     "7ea030f9d35bc1e2": FunctionRun(trainable="a.b:c"),
     "43dce18c0dc33dce": FunctionRun(
         trainable="a.b:c", config={"lr": 0.1, "deep": {"x": [1, None]}}, seed=2

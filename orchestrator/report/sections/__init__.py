@@ -16,7 +16,6 @@ from orchestrator.report.sections.setup import setup_section
 SECTIONS: list[Callable[[Results], Section | None]] = [
     setup_section,
     headline_section,
-    population_section,
     basin_section,
     heat_map_section,
     curves_section,
@@ -24,3 +23,15 @@ SECTIONS: list[Callable[[Results], Section | None]] = [
     failures_section,
 ]
 """A section that has nothing to do with a study gives None."""
+OF_POPULATIONS: list[Callable[[Results], Section | None]] = [
+    setup_section,
+    population_section,
+    failures_section,
+]
+"""Those of a study whose hyperparameters move: its axes are only what members began with."""
+
+
+def sections_of(results: Results) -> list[Section]:
+    """The sections that have something to do with the study."""
+    builders = OF_POPULATIONS if results.populations else SECTIONS
+    return [made for build in builders if (made := build(results)) is not None]

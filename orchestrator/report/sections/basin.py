@@ -18,9 +18,7 @@ MOST_GROUPS = 12
 UNFINISHED = ("pending", "running")
 
 
-def basin_section(results: Results) -> Section | None:
-    if results.populations:
-        return None  # hyperparameters have moved from where they were drawn
+def basin_section(results: Results) -> Section:
     axis, group = results.x_axis, results.group_axis
     words = metric_words(results.metric)
     if axis is None:

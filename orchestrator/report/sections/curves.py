@@ -17,9 +17,7 @@ TITLE = "Learning curves"
 MOST_POINTS = 200
 
 
-def curves_section(results: Results) -> Section | None:
-    if results.populations:
-        return None  # hyperparameters have moved from where they were drawn
+def curves_section(results: Results) -> Section:
     lead = "The best configurations over training: mean over seeds, band from lowest to highest."
     top = [str(label) for label in results.ranked().index[: results.top]]
     metrics = [m for m in _metrics(results.metric) if m in results.history]

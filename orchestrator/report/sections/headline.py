@@ -24,9 +24,7 @@ from orchestrator.report.text import (
 TESTED = ("test/accuracy", "test/r2", "test/perplexity", "test/loss")
 
 
-def headline_section(results: Results) -> Section | None:
-    if results.populations:
-        return None  # hyperparameters have moved from where they were drawn
+def headline_section(results: Results) -> Section:
     title = "The best configurations"
     ranked = results.ranked()
     words = metric_words(results.metric)

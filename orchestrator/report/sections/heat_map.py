@@ -15,9 +15,7 @@ MOST_COLUMNS = 40
 TITLE = "The whole grid"
 
 
-def heat_map_section(results: Results) -> Section | None:
-    if results.populations:
-        return None  # hyperparameters have moved from where they were drawn
+def heat_map_section(results: Results) -> Section:
     axis, group = results.x_axis, results.group_axis
     words = metric_words(results.metric)
     lead = f"Mean final {words} for each pair of values; brighter is better."

@@ -16,11 +16,8 @@ _MOST_RATIO = 20.0
 """Values that differ by more are drawn on a logarithmic axis."""
 
 
-def population_section(results: Results) -> Section | None:
-    """None for a study without populations."""
+def population_section(results: Results) -> Section:
     runs = results.runs
-    if not results.populations:
-        return None
     lead = (
         "Hyperparameters over training in the population of the best member. Dots are members that"
         " went on as copies of better ones; the bold line is the best member's past, followed back"

@@ -15,8 +15,6 @@ TITLE = "The schedules"
 
 
 def schedules_section(results: Results) -> Section | None:
-    if results.populations:
-        return None  # hyperparameters have moved from where they were drawn
     if results.trainable:
         return None  # what a schedule is, only the user's function knows
     lead = "The learning rate over training as a share of its peak, one run for each schedule."
