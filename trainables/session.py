@@ -23,7 +23,7 @@ from trainables.engine import Stack
 from trainables.precision import STORED
 from trainables.progress import Progress, Report, row, verdict, with_best
 from trainables.stack_state import StackState
-from trainables.stack_width import Choice, Way, choose_way, release_memory, split_evenly
+from trainables.stack_width import Choice, Way, attempt, choose_way, release_memory, split_evenly
 
 Strategy = Literal["auto", "fused", "sequential"]
 
@@ -208,7 +208,7 @@ class PackSession:
         self, run_ids: list[str], stack: Stack, touched: set[str]
     ) -> list[tuple[list[str], Stack]]:
         started = time.perf_counter()
-        failure = _attempt(stack)
+        failure = attempt(stack)
         share = (time.perf_counter() - started) / len(run_ids)
         for run_id in run_ids:
             self.progress[run_id].wall_seconds += share
@@ -324,17 +324,3 @@ class PackSession:
             stack.load_state_dict(state)
             session._stacks.append((list(run_ids), stack))
         return session
-
-
-def _attempt(stack: Stack) -> Exception | None:
-    """Advances the stack to its next stop; what it raised (out of memory, a user's code).
-
-    A step's results are assigned once it is complete, so the stack is whole after a failure.
-    """
-    try:
-        stack.advance(stack.next_stop())
-        if stack.arrays.train[0].is_cuda:
-            torch.cuda.synchronize()
-    except Exception as error:  # anything that a user's module may raise
-        return error
-    return None

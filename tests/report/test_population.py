@@ -91,7 +91,7 @@ def test_the_past_of_the_best_member(tmp_path: Path) -> None:
     assert [row[:2] for row in past.rows] == [["0", "0"], ["1", "10"], ["2", "20"]]
     assert populations.rows == [["0", "3", "3", "0.2", "0.3", "–"]]
     (figure,) = section.figures
-    of = {kind: rows for kind, rows in figure.data.groupby("kind")}
+    of = dict(list(figure.data.groupby("kind")))
     bold = of["the best member's past"]
     assert list(zip(bold["x"], bold["value"], strict=True)) == [
         (0.0, 0.5),
