@@ -29,6 +29,7 @@ def test_whole_numbers_and_steps_are_equally_likely() -> None:
     stepped = Range(kind="uniform", low=0.5, high=0.95, step=0.1)
     assert sorted({stepped.at(s) for s in SHARES}) == [0.5, 0.6, 0.7, 0.8, 0.9]
     assert stepped.points() == [0.5, 0.6, 0.7, 0.8, 0.9]
+    assert Range(kind="uniform", low=0.0, high=0.3, step=0.1).points() == [0.0, 0.1, 0.2, 0.3]
     even = Range(kind="integer", low=2, high=11, step=3)
     assert even.points() == [2, 5, 8, 11]
     assert (even.count(), stepped.count(), integer.count()) == (4, 5, 7)

@@ -169,8 +169,8 @@ def test_random_points_are_those_of_pythons_generator(tmp_path: Path) -> None:
 
 
 def test_sobol_points_are_scipys(tmp_path: Path) -> None:
-    study = load(tmp_path, f"{BASE}{MIXED}search: {{name: sobol, runs: 300, seed: 7}}\n")
-    unit = qmc.Sobol(4, scramble=True, rng=7).random_base2(9)[:300]
+    study = load(tmp_path, f"{BASE}{MIXED}search: {{name: sobol, runs: 700, seed: 7}}\n")
+    unit = qmc.Sobol(4, scramble=True, rng=7).random_base2(10)[:700]
     assert points(study) == [
         (
             float(f"{10 ** (-3 + 3 * a):.6g}"),
@@ -180,7 +180,7 @@ def test_sobol_points_are_scipys(tmp_path: Path) -> None:
         )
         for a, b, c, d in unit
     ]
-    assert "evener with a power of two (256 or 512)" in study.design
+    assert "evener with a power of two (512 or 1024)" in study.design
 
 
 def test_drawn_points_are_pinned(tmp_path: Path) -> None:
@@ -232,7 +232,9 @@ def test_first_points_come_first_and_are_filled(tmp_path: Path) -> None:
     found = points(study)
     assert (found[0][0], found[0][3]) == (0.5, "cosine")
     assert found[1] == (0.25, 0.6, 64, "constant")
-    assert found[2:] == points(load(tmp_path, text))[:5]
+    others = points(load(tmp_path, text))
+    assert found[2:] == others[:5]
+    assert found[0][1:3] != others[0][1:3], "filled from a generator of its own"
 
 
 def test_a_grid_with_conditions_ties_and_constraints(tmp_path: Path) -> None:
