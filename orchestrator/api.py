@@ -14,8 +14,10 @@ from orchestrator.plan import (
     Estimate,
     Pack,
     by_kind,
+    cpus_a_pack,
     estimate,
     estimate_own,
+    first_lanes,
     make_packs,
     unique_runs,
 )
@@ -39,6 +41,8 @@ class Plan:
     slots: int
     packs: list[Pack]
     estimate: Estimate
+    cpus: float
+    """What a pack takes, and its threads."""
     extension: str = ""
     """Which runs go on from shorter ones, and why others do not; empty where none has one."""
 
@@ -82,19 +86,26 @@ def plan_study(study: Study | str | Path, results: str | Path = "results") -> Pl
             extension = extension_of(store, trained, missing)
     done = {name for name, status in statuses.items() if status in SETTLED}
     left = {name: run for name, run in runs.items() if name not in done}
-    slots = max(1, int((os.cpu_count() or 1) / study.resources.cpus))
+    cores = os.cpu_count() or 1
+    cpus = study.resources.cpus or 1.0
+    slots = max(1, int(cores / cpus))
     slots = min(slots, study.resources.max_concurrent or slots)
     if study.adaptive:
         unknown = Estimate(None, None, "a search suggests its runs on the way")
-        return Plan(study, study.size * len(study.seeds), len(done), slots, [], unknown)
+        return Plan(study, study.size * len(study.seeds), len(done), slots, [], unknown, cpus)
     lanes, starts = study.execution.lanes, extension.starts
+    if study.early_stopping and study.trainable is None:
+        lanes = first_lanes(by_kind(left)[0], slots=slots, most_lanes=lanes)
     packs = make_packs(left, slots=slots, most_lanes=lanes, starts=starts) if left else []
     expected = (
         estimate(by_kind(left)[0], slots=slots, measured=measured, starts=starts)
         if study.trainable is None
         else estimate_own(len(left), slots=slots, measured=took)
     )
-    return Plan(study, len(runs), len(runs) - len(left), slots, packs, expected, extension.line)
+    if study.resources.cpus is None and packs and study.trainable is None:
+        cpus = cpus_a_pack([cores], min(slots, len(packs)))
+    finished = len(runs) - len(left)
+    return Plan(study, len(runs), finished, slots, packs, expected, cpus, extension.line)
 
 
 def _seconds_per_step(store: Store, runs: Mapping[str, RunConfig]) -> dict[str, float]:

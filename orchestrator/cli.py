@@ -6,7 +6,7 @@ import json
 import shlex
 import signal
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -46,8 +46,10 @@ def main() -> None:
 @contextmanager
 def _wrong_input() -> Iterator[None]:
     """Turns what the user can mend into lines on stderr and exit code 2."""
+    import sqlite3
+
     from orchestrator.spec import SpecError
-    from orchestrator.store.database import StoreError
+    from orchestrator.store.repair import StoreError
 
     try:
         yield
@@ -55,6 +57,8 @@ def _wrong_input() -> Iterator[None]:
         _fail(str(error))
     except OSError as error:
         _fail(f"{error.filename or 'input'}: {error.strerror or error}")
+    except sqlite3.DatabaseError as error:
+        _fail(f"the store is damaged ({error}); `regatta run` repairs it")
 
 
 def _fail(message: str) -> None:
@@ -108,6 +112,7 @@ def _plan_as_data(planned: Plan) -> dict[str, Any]:
         "runs": planned.runs,
         "finished": planned.finished,
         "slots": planned.slots,
+        "cpus": planned.cpus,
         "packs": [
             {"pack_id": pack.pack_id, "lanes": len(pack.run_ids), "runs": list(pack.run_ids)}
             for pack in planned.packs
@@ -141,14 +146,16 @@ def _show_plan(planned: Plan) -> None:
     lanes = ", ".join(str(len(pack.run_ids)) for pack in planned.packs[:8])
     more = ", …" if len(planned.packs) > 8 else ""
     how = f", lanes: {lanes}{more}" if study.trainable is None else ", one run each"
+    each = f", {planned.cpus:g} CPUs each" if planned.cpus > 1 else ""
     packs = "made on the way" if study.adaptive else str(len(planned.packs))
     how = "" if study.adaptive else how
-    table.add_row("packs", f"{packs} on {planned.slots} slots{how}")
+    table.add_row("packs", f"{packs} on {planned.slots} slots{how}{each}")
     if expected.seconds is None or expected.slot_seconds is None:
         table.add_row("time", f"not known: {expected.basis}")
     else:
-        hours = expected.slot_seconds * study.resources.cpus / 3600
-        took = f"about {duration(expected.seconds)} ({expected.basis})"
+        hours = expected.slot_seconds * (study.resources.cpus or 1.0) / 3600
+        about = "at most" if study.early_stopping else "about"
+        took = f"{about} {duration(expected.seconds)} ({expected.basis})"
         table.add_row("time", f"{took}, {hours:.2g} CPU-hours")
     Console().print(table)
 
@@ -162,14 +169,24 @@ def run(spec: SpecFile, results: Results = Path("results"), overrides: Set = Non
         study = _load(spec, overrides)
         from orchestrator.api import run_study
         from orchestrator.launch import LaunchError
+        from orchestrator.store import StorageError
 
         try:
             with _sigterm_interrupts():
                 result = run_study(study, results, command=_command())
         except LaunchError as error:
             _fail("\n".join(f"{spec}: {line}" for line in str(error).splitlines()))
+        except StorageError as error:
+            print(error, file=sys.stderr)  # noqa: T201 - this is the command line
+            raise typer.Exit(1) from error
     counts = result.finish.statuses
     _say(", ".join(f"{count} {status}" for status, count in sorted(counts.items())))
+    if result.finish.faults:
+        _say(f"Came through: {_faults(result.finish.faults)}")
+    if result.finish.saved:
+        _say(result.finish.saved)
+    if not result.finish.interrupted and (counts.get("pending") or counts.get("running")):
+        _say("The study's budget is used up: raise it in early_stopping to go on.")
     if result.tracking:
         _say(result.tracking)
     if result.report is not None:
@@ -180,6 +197,10 @@ def run(spec: SpecFile, results: Results = Path("results"), overrides: Set = Non
     if counts.get("failed"):
         _say(f"Some runs failed: see the report, or regatta status {result.finish.folder}")
         raise typer.Exit(1)
+
+
+def _faults(counts: Mapping[str, int]) -> str:
+    return ", ".join(f"{count} × {kind}" for kind, count in counts.items())
 
 
 def _command() -> str:
@@ -207,15 +228,19 @@ def status(folder: Folder) -> None:
 
     with _wrong_input():
         from orchestrator.store.database import Store
+        from orchestrator.store.faults import FELL_BACK
 
         with Store.open(folder) as store:
-            meta, outcomes = store.meta(), store.outcomes()
+            meta, outcomes, saved = store.meta(), store.outcomes(), store.saved()
+            faults, notes = store.fault_counts(), store.details(FELL_BACK)
     table = Table.grid(padding=(0, 2))
     table.add_row("study", str(meta.get("study", "")))
     counts: dict[str, int] = {}
     for outcome in outcomes:
         counts[outcome.status] = counts.get(outcome.status, 0) + 1
     table.add_row("runs", ", ".join(f"{n} {name}" for name, n in sorted(counts.items())))
+    if saved:
+        table.add_row("stopped", saved)
     objective = meta.get("objective", {})
     metric, mode = objective.get("metric", ""), objective.get("mode", "min")
     ended = [o for o in outcomes if o.status == "completed" and metric in o.final]
@@ -224,8 +249,10 @@ def status(folder: Folder) -> None:
         table.add_row("best", f"{metric} {best.final[metric]:.4g}, run {best.run_id}")
     table.add_row("started", str(meta.get("started")))
     table.add_row("finished", str(meta.get("finished") or "not yet"))
+    if faults:
+        table.add_row("came through", _faults(faults))
     Console().print(table)
-    for note in meta.get("notes", [])[-10:]:
+    for note in notes[-10:]:
         _say(f"note: {note}")
     for outcome in [o for o in outcomes if o.status == "failed"][:10]:
         _say(f"failed: {outcome.run_id}: {outcome.reason}")

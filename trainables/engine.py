@@ -26,7 +26,7 @@ from trainables.configs.run import (
 from trainables.evaluation import derived, mean_metrics
 from trainables.forward import Network, training_losses
 from trainables.gradients import Batch, Gradients, batch_gradients, in_parts, uphill
-from trainables.hyper import courses, hyperparameters, learning_rates, rate_scales
+from trainables.hyper import courses, cycled_field, hyperparameters, learning_rates, rate_scales
 from trainables.lanes import State, Tree, derive, norm, stack
 from trainables.losses import LOSSES, training_loss
 from trainables.optimizers import OPTIMIZERS, Context
@@ -102,6 +102,7 @@ class Stack:
                 self._set_rate(lane, follows.lr)
         found = courses(self.runs, self.steps_per_epoch)
         self._courses = {name: values.to(device) for name, values in found.items()}
+        self._cycled = [name for name in (cycled_field(self.runs),) if name is not None]
         self._hyper = hyperparameters([run.optimizer for run in self.runs], device, hyper, found)
         self._clipping = Bounds.of([run.train for run in self.runs], device)
         radii = [run.train.sam_rho or 0.0 for run in self.runs]
@@ -253,6 +254,7 @@ class Stack:
                 ),
                 self._rates[self.last],
                 self._grad_norm,
+                *(self._courses[name][self.last] for name in self._cycled),
             ]
             tensors = torch.stack(
                 [t.to(torch.float64) for t in [*found, *self._losses, *self._scores]]
@@ -260,7 +262,7 @@ class Stack:
         values = tensors.cpu().numpy()
         score = SCORES[self.runs[0].train.loss]
         evaluated = [f"{part}/{what}" for part in ("valid", "test") for what in ("loss", score)]
-        names = [*evaluated, "lr", "grad_norm"]
+        names = [*evaluated, "lr", "grad_norm", *("momentum" for _ in self._cycled)]
         metrics = dict(zip(names, values, strict=False))
         losses, scores = np.split(values[len(names) :], 2)
         with np.errstate(invalid="ignore", over="ignore", divide="ignore"):

@@ -24,7 +24,7 @@ def mean_metrics(
     """Mean loss and mean score of each lane on one split, (L,) float64 each."""
     lanes = len(next(iter(params.values())))
     total = torch.zeros(2, lanes, dtype=torch.float64, device=split[0].device)
-    batch = _batch(split[1])
+    batch = batch_size(split[1])
     for x, y in zip(*(torch.split(t, batch) for t in split), strict=True):
         predicted = outputs(network, params, buffers, x)
         value = loss(predicted, y.expand(lanes, *y.shape))
@@ -47,7 +47,7 @@ def derived(
     return found
 
 
-def _batch(targets: Tensor) -> int:
+def batch_size(targets: Tensor) -> int:
     """Examples at once: fewer where each is a sequence, (n, T), all of whose outputs are kept."""
     if targets.dim() == 1 or targets.is_floating_point():
         return _BATCH

@@ -58,17 +58,27 @@ def courses(runs: Sequence[RunConfig], steps_per_epoch: int) -> dict[str, Tensor
     Raises:
         ValueError: a schedule cycles the momentum, and the optimizer has neither.
     """
-    cycled = None
-    if any(cycling(run.schedule) is not None for run in runs):
-        cycled = momentum_field(runs[0].optimizer)
-        if cycled is None:
-            raise ValueError(f"{runs[0].optimizer.name} has neither momentum nor beta1 to cycle")
+    cycled = cycled_field(runs)
     found = {}
     for name in sorted((changing(runs) | ({cycled} if cycled else set())) - {"lr"}):
         own = [getattr(run.optimizer, name) for run in runs]
         values = _changed(name, runs, torch.tensor(own, dtype=torch.float64), steps_per_epoch)
         found[name] = _with_cycles(values, runs, steps_per_epoch) if name == cycled else values
     return found
+
+
+def cycled_field(runs: Sequence[RunConfig]) -> str | None:
+    """The hyperparameter that some lane's schedule cycles; None where none does.
+
+    Raises:
+        ValueError: the optimizer has neither momentum nor beta1.
+    """
+    if all(cycling(run.schedule) is None for run in runs):
+        return None
+    name = momentum_field(runs[0].optimizer)
+    if name is None:
+        raise ValueError(f"{runs[0].optimizer.name} has neither momentum nor beta1 to cycle")
+    return name
 
 
 def _changed(name: str, runs: Sequence[RunConfig], own: Tensor, steps_per_epoch: int) -> Tensor:

@@ -60,13 +60,20 @@ class Exchange:
     """Run, step (batches), source and new values of each copy."""
 
 
-def check_whole(runs: Iterable[RunConfig]) -> None:
-    """A population begins with all of its members.
+def check_whole(runs: Iterable[RunConfig], held: int | None = None) -> None:
+    """A population trains with all of its members at once.
+
+    Args:
+        held: how many of the lanes memory holds; None: all.
 
     Raises:
-        ValueError: some are missing.
+        ValueError: some are missing, or would have to wait.
     """
-    for (population, _), members in _populations((run, run) for run in runs).items():
+    found = _populations((run, run) for run in runs)
+    lanes = sum(map(len, found.values()))
+    if held is not None and lanes > held:
+        raise ValueError(f"memory holds {held} of the {lanes} members that must train together")
+    for (population, _), members in found.items():
         if len(members) < population.size:
             raise ValueError(
                 f"{len(members)} of a population's {population.size} members do not train alone"
@@ -268,8 +275,8 @@ def lineages(runs: Mapping[str, RunConfig]) -> dict[str, Any]:
 def with_lineages(runs: Mapping[str, RunConfig], saved: Mapping[str, Any]) -> dict[str, RunConfig]:
     """The runs as they were when ``lineages`` was taken of them."""
     found = dict(runs)
-    for run_id, lineage in saved.items():
-        run = runs[run_id]
+    for run_id in runs.keys() & saved.keys():
+        run, lineage = runs[run_id], saved[run_id]
         changes = tuple(Change(**change) for change in lineage["changes"])
         found[run_id] = dataclasses.replace(
             run,

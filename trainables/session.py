@@ -18,12 +18,15 @@ import torch
 from trainables import population
 from trainables.arrays import Arrays
 from trainables.configs.run import RunConfig, data_key, fusion_key
+from trainables.configs.schedules import cycling
 from trainables.data.dataset import DataSet
 from trainables.engine import Stack
+from trainables.memory import size
 from trainables.precision import STORED
 from trainables.progress import Progress, Report, row, verdict, with_best
 from trainables.stack_state import StackState
 from trainables.stack_width import Choice, Way, attempt, choose_way, release_memory, split_evenly
+from trainables.threads import choose_threads
 
 Strategy = Literal["auto", "fused", "sequential"]
 
@@ -36,7 +39,20 @@ class Settings:
     ways: tuple[Way, ...] | None = None
     """How each group is stacked, as an earlier session of the pack chose; None: choose."""
     threads: int = 1
+    """At most, until a session has chosen; then as many."""
     device: str = "cpu"
+    memory: int | None = None
+    """Bytes that the pack may take, its data included; None: as much as there is. Narrows
+    stacks that no earlier session chose, and decides which stacks wait for others."""
+
+
+class Waiting(NamedTuple):
+    """A stack that is still to be built."""
+
+    run_ids: list[str]
+    unfold: bool
+    at_once: int | None
+    """It waits while so many others train."""
 
 
 class Start(NamedTuple):
@@ -78,19 +94,21 @@ class PackSession:
         self._data = data
         self._arrays: dict[tuple[str, str], Arrays] = {}
         self.settings = settings
-        self._starts = starts
+        self._starts = dict(starts)
         self._ended = ended
         self.progress = {run_id: Progress(run_id, lane) for lane, (run_id, _) in enumerate(runs)}
         self.choices: list[Choice] = []
         self.reports = 0
         """Reports made so far, over all attempts of the pack."""
         self._stacks: list[tuple[list[str], Stack]] = []
+        self._waiting: list[Waiting] = []
+        self.threads = settings.threads
         self._add_groups(list(self._runs))
-        self._starts = {}  # they are in the stacks now
+        self._start_waiting()
 
     @property
     def finished(self) -> bool:
-        return not self._stacks
+        return not self._stacks and not self._waiting
 
     def stop(self, reasons: Mapping[str, str]) -> None:
         """Drops these lanes now, as from outside it was decided: run_id → why.
@@ -102,7 +120,13 @@ class PackSession:
                 self.progress[run_id].status, self.progress[run_id].reason = "stopped", reason
         stacks, self._stacks = self._stacks, []
         for run_ids, stack in stacks:
+            self._show_ended(run_ids, stack)
             self._keep_unfinished(run_ids, stack)
+        left = [w._replace(run_ids=self._running(w.run_ids)) for w in self._waiting]
+        self._waiting = [waiting for waiting in left if waiting.run_ids]
+
+    def _running(self, run_ids: Sequence[str]) -> list[str]:
+        return [run_id for run_id in run_ids if self.progress[run_id].status == "running"]
 
     def join(self, runs: Sequence[tuple[str, RunConfig]]) -> None:
         """Adds runs, from their first step, as further lanes in stacks of their own."""
@@ -124,18 +148,46 @@ class PackSession:
     def _add_group(self, run_ids: list[str]) -> None:
         configs = [self._runs[run_id] for run_id in run_ids]
         try:
-            population.check_whole(configs)
             arrays = self._arrays_of(configs[0])
             # None is recorded for a group that joins for the first time, nor where a state that
             # was to be gone on from is lost.
-            way = next(iter((self.settings.ways or ())[len(self.choices) :]), None)
-            choice = choose_way(configs, arrays, self.settings.strategy, way)
+            ways = self.settings.ways
+            way = next(iter((ways or ())[len(self.choices) :]), None)
+            if ways is None and not self.choices and self.threads > 1:
+                self.threads = choose_threads(configs[0], arrays, self.settings.threads)
+            memory = self._memory_of(len(run_ids))
+            choice = choose_way(configs, arrays, self.settings.strategy, way, memory)
+            population.check_whole(configs, choice.at_once and choice.at_once * choice.width)
             self.choices.append(choice)
-            for part in split_evenly(run_ids, choice.width):
-                self._add_stack(part, arrays, choice.unfold)
+            parts = split_evenly(run_ids, choice.width)
+            self._waiting += [Waiting(part, choice.unfold, choice.at_once) for part in parts]
         except Exception as error:  # a user's model may raise anything
             for run_id in run_ids:
                 self._fail(run_id, error)
+
+    def _memory_of(self, lanes: int) -> int | None:
+        """A group's part of what the pack's data leave, by its lanes."""
+        if self.settings.memory is None:
+            return None
+        left = self.settings.memory - sum(map(size, self._arrays.values()))
+        return max(0, left) * lanes // len(self._runs)
+
+    def _start_waiting(self) -> None:
+        """Builds the stacks that wait, as long as memory holds one more.
+
+        Those that have to wait keep nothing: their runs train to the end one after the other.
+        """
+        while self._waiting:
+            run_ids, unfold, at_once = self._waiting[0]
+            if at_once is not None and len(self._stacks) >= at_once:
+                return
+            del self._waiting[0]
+            try:
+                arrays = self._arrays_of(self._runs[run_ids[0]])
+                self._add_stack(run_ids, arrays, unfold)
+            except Exception as error:  # a user's model may raise anything
+                for run_id in run_ids:
+                    self._fail(run_id, error)
 
     def _add_stack(self, run_ids: list[str], arrays: Arrays, unfold: bool) -> None:
         """One stack of these runs, or several where memory does not hold it."""
@@ -162,7 +214,7 @@ class PackSession:
         return Stack.of_states(configs, arrays, states, unfold=unfold)
 
     def _begin(self, run_id: str, stack: Stack) -> None:
-        start, progress = self._starts.get(run_id), self.progress[run_id]
+        start, progress = self._starts.pop(run_id, None), self.progress[run_id]
         if start is not None:
             progress.best, progress.wall_seconds = dict(start.best), start.seconds
             self._clock(progress, stack)
@@ -180,6 +232,7 @@ class PackSession:
 
         Also reports runs that failed before their first step.
         """
+        self._start_waiting()
         self.reports += 1
         rows: list[dict[str, Any]] = []
         touched = {r for r, p in self.progress.items() if p.status == "failed"}
@@ -240,6 +293,8 @@ class PackSession:
             if lane not in due:
                 continue
             values = {name: float(column[lane]) for name, column in metrics.items()}
+            if cycling(self._runs[run_id].schedule) is None:
+                values.pop("momentum", None)  # a neighbour's varies
             self._update(progress, stack, lane, values, losses[:, lane])
             held = population.in_force(stack.runs[lane], stack.last)
             shown = {f"optimizer.{name}": value for name, value in held.items()}
@@ -292,6 +347,8 @@ class PackSession:
         """The whole pack as tensors and plain data."""
         return {
             "stacks": [(run_ids, stack.state_dict()) for run_ids, stack in self._stacks],
+            "waiting": [tuple(waiting) for waiting in self._waiting],
+            "starts": {run_id: tuple(start) for run_id, start in self._starts.items()},
             "progress": {r: dataclasses.asdict(p) for r, p in self.progress.items()},
             "choices": [dataclasses.asdict(choice) for choice in self.choices],
             "reports": self.reports,
@@ -314,10 +371,13 @@ class PackSession:
         """
         session = cls([], data, settings, ended=ended)
         known = {run_id: run for run_id, run in runs if run_id in saved["progress"]}
+        population.check_whole(known.values())
         session._runs = population.with_lineages(known, saved.get("lineages", {}))
         session.reports = saved.get("reports", 0)
         session.progress = {r: Progress(**p) for r, p in saved["progress"].items()}
         session.choices = [Choice(**choice) for choice in saved["choices"]]
+        session._waiting = [Waiting(*waiting) for waiting in saved["waiting"]]
+        session._starts = {run_id: Start(*start) for run_id, start in saved["starts"].items()}
         for run_ids, state in saved["stacks"]:
             configs = [session._runs[run_id] for run_id in run_ids]
             stack = Stack(configs, session._arrays_of(configs[0]), unfold=state["unfold"])

@@ -108,19 +108,23 @@ def continues(extension: Extension, names: Iterable[str], store: Store) -> dict[
 def unfinished_packs(
     store: Store, runs: Container[str], left: Container[str]
 ) -> dict[str, dict[str, Any]]:
-    """pack_id → a pack that an earlier launch planned or began, and that still has work to do.
+    """pack_id → a pack that an earlier launch planned or began, and that still has work to do;
+    ``joined`` are runs that came to it later.
 
     Args:
         runs: the study's.
         left: those that have not ended.
     """
-    return {
-        pack["pack_id"]: pack
-        for pack in store.packs()
-        if pack["status"] in ("pending", "running")
-        and any(run_id in left for run_id in pack["run_ids"])
-        and all(run_id in runs for run_id in pack["run_ids"])
-    }
+    found = {}
+    for pack in store.packs():
+        if pack["status"] not in ("pending", "running"):
+            continue
+        decisions = store.decisions(pack["pack_id"])
+        pack["joined"] = [run_id for decision in decisions for run_id in decision.join]
+        lanes = [*pack["run_ids"], *pack["joined"]]
+        if any(run_id in left for run_id in lanes) and all(run_id in runs for run_id in lanes):
+            found[pack["pack_id"]] = pack
+    return found
 
 
 def extension_of(

@@ -13,6 +13,7 @@ from orchestrator.launch.facts import git_state, versions
 from orchestrator.plan import unique_runs
 from orchestrator.spec.study import Study
 from orchestrator.store import Store
+from orchestrator.store.backup import backups
 from trainables.configs.base import to_plain
 from trainables.configs.function_run import as_columns
 
@@ -29,10 +30,11 @@ def open_study(study: Study, results: Path, *, command: str) -> Iterator[Store]:
 
     Raises:
         LaunchError: the folder is in use or cannot be written.
-        StoreError: the store there is damaged or of another version.
+        StoreError: the store there is of another version, or damaged beyond repair.
+        StorageError: the store could not be written for some minutes.
     """
     folder = (results / study.name).resolve()
-    with _lock(folder), Store.create(folder) as store:
+    with _lock(folder), Store.create(folder) as store, backups(folder):
         _describe(store, study, command)
         runs = unique_runs(study.runs())
         store.plan_runs((name, run.seed, as_columns(run)) for name, run in runs.items())

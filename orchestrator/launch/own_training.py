@@ -6,6 +6,7 @@ import inspect
 from collections.abc import Mapping
 from typing import Any
 
+from orchestrator.early_stopping import Clock, make_rules
 from orchestrator.launch.check import LaunchError
 from orchestrator.launch.facts import machine
 from orchestrator.launch.tasks import asked_resources, count_slots
@@ -87,7 +88,8 @@ def tune_own(
     """
     from ray import tune
 
-    from orchestrator.launch.own_recorder import OwnRecorder
+    from orchestrator.launch.own_recorder import DEATHS_FORGIVEN, OwnRecorder
+    from orchestrator.launch.own_stopper import OwnStopper
     from orchestrator.launch.tuner import fit
     from trainables.ray_function import as_trainable
 
@@ -95,14 +97,25 @@ def tune_own(
     asked = asked_resources(study, resources)
     slots = count_slots(study, asked, resources)
     tasks = make_own_tasks(study, store, left)
+    before = store.meta().get("wall_seconds", 0.0)
+    rules = make_rules(
+        study.early_stopping,
+        {},
+        elapsed=lambda: before + tally.seconds,
+        gpus=asked["GPU"],
+        cpus=asked["CPU"],
+        other=Clock(),
+    )
+    rules.rebuild(store.reports(), store.statuses())
+    stopper = OwnStopper(rules, study.objective.metric)
     store.set_meta(machine=machine(resources), slots=slots)
     fit(
         study,
         store,
         as_trainable(study.trainable),
         tasks,
-        asked,
-        OwnRecorder(store, tasks, study.objective, tally.observe),
+        lambda pack: asked,
+        OwnRecorder(store, tasks, study.objective, tally.observe, stopper),
         checkpoints=tune.CheckpointConfig(
             num_to_keep=1,
             checkpoint_frequency=study.execution.checkpoint_every or 0,
@@ -110,4 +123,6 @@ def tune_own(
         ),
         # Global state that a run leaves behind must not reach the next one.
         reuse_actors=False,
+        stopper=stopper if study.early_stopping else None,
+        worker_deaths=DEATHS_FORGIVEN,
     )

@@ -49,6 +49,10 @@ class PackSearcher(Searcher):  # type: ignore[misc]  # ray has no types
         self._over = over
         self._training: set[str] = set()
 
+    def __getstate__(self) -> dict[str, Any]:
+        """Nothing: Tune pickles its searcher for a restore, which Regatta does not use."""
+        return {}
+
     def suggest(self, trial_id: str) -> dict[str, Any] | str | None:
         """A pack, None (later), or that there are no more."""
         if self._over():

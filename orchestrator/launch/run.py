@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +13,9 @@ from orchestrator.launch.check import check, load_data
 from orchestrator.launch.extend import extension_of
 from orchestrator.launch.facts import machine
 from orchestrator.launch.folder import now
-from orchestrator.launch.local_ray import prepare_environment, ray_cluster
+from orchestrator.launch.leftovers import tidy
+from orchestrator.launch.local_ray import cpus_of_nodes, prepare_environment, ray_cluster
+from orchestrator.launch.rounds import in_rounds
 from orchestrator.launch.saved_runs import saved_runs
 from orchestrator.plan import by_kind, unique_runs
 from orchestrator.plan.packs import work
@@ -33,6 +35,10 @@ class Finish:
     statuses: Mapping[str, int]
     interrupted: bool
     seconds: float
+    saved: str
+    """A sentence on what early stopping has saved; empty where no run was stopped."""
+    faults: Mapping[str, int] = field(default_factory=dict)
+    """kind → how often, of all that the study has come through."""
 
 
 def checked_data(study: Study, store: Store) -> dict[str, DataSet]:
@@ -45,7 +51,9 @@ def checked_data(study: Study, store: Store) -> dict[str, DataSet]:
     """
     sys.path.insert(0, str(study.path.resolve().parent))
     left = by_kind(_left(study, store))[0]
-    data = load_data(left.values())
+    # Rules of early stopping compare with runs that have ended, and measure these, too.
+    whole = by_kind(unique_runs(study.runs()))[0] if left and study.early_stopping else left
+    data = load_data(whole.values())
     check(left.values(), data)
     return data
 
@@ -68,18 +76,29 @@ def train(study: Study, store: Store, data: Mapping[str, DataSet]) -> Finish:
     left = _left(study, store)
     lengths = {name: work(run) for name, run in by_kind(runs)[0].items()}
     tally = Tally(study.objective, lengths, store.outcomes())
+    before = store.meta().get("wall_seconds", 0.0)
     interrupted = bool(left) and (
         _train(study, store, by_kind(runs)[0], by_kind(left)[0], data, tally)
         if study.trainable is None
         else _train_own(study, store, by_kind(left)[1], tally)
     )
+    if not interrupted:
+        tidy(store)
     store.set_meta(
         finished=None if interrupted else now(),
-        wall_seconds=store.meta().get("wall_seconds", 0.0) + tally.seconds,
+        wall_seconds=before + tally.seconds,
         strategies=_strategies(store),
+        saved=store.saved(),
     )
     statuses = Counter(store.statuses().values())
-    return Finish(store.folder, dict(statuses), interrupted, tally.seconds)
+    return Finish(
+        store.folder,
+        dict(statuses),
+        interrupted,
+        tally.seconds,
+        store.saved(),
+        store.fault_counts(),
+    )
 
 
 def _train(
@@ -93,8 +112,13 @@ def _train(
     """Trains the runs that are left; True where the user interrupted it."""
     prepare_environment()
     try:
-        with display(tally, study.name), ray_cluster() as resources:
-            _tune(study, store, runs, left, data, resources, tally)
+        with display(tally, study.name):
+
+            def tune(remaining: Mapping[str, RunConfig]) -> None:
+                with ray_cluster() as resources:
+                    _tune(study, store, runs, remaining, data, resources, tally)
+
+            in_rounds(store, left, tune)
     except KeyboardInterrupt:
         return True
     return False
@@ -111,8 +135,13 @@ def _train_own(study: Study, store: Store, left: Mapping[str, FunctionRun], tall
 
     check_trainable(study)
     try:
-        with display(tally, study.name), ray_cluster(import_from=folder) as resources:
-            tune_own(study, store, left, resources, tally)
+        with display(tally, study.name):
+
+            def tune(remaining: Mapping[str, FunctionRun]) -> None:
+                with ray_cluster(import_from=folder) as resources:
+                    tune_own(study, store, remaining, resources, tally)
+
+            in_rounds(store, left, tune)
     except KeyboardInterrupt:
         return True
     return False
@@ -130,29 +159,33 @@ def _tune(
     from ray import tune
 
     # These import Ray, so they wait until its environment is prepared.
+    from orchestrator.launch.on_demand import is_on_demand, tune_on_demand
     from orchestrator.launch.recorder import Recorder
     from orchestrator.launch.tasks import asked_resources, count_slots, make_tasks
-    from orchestrator.launch.tuner import fit
+    from orchestrator.launch.tuner import UNBOUNDED, fit
     from trainables.ray_pack import RayPack
 
+    if is_on_demand(study, store):
+        tune_on_demand(study, store, runs, left, data, resources, tally)
+        return
     extension = extension_of(store, runs, left)
     if extension.line:
         print(f"{study.name}: {extension.line}", flush=True)  # noqa: T201 - before it begins
     asked = asked_resources(study, resources)
     slots = count_slots(study, asked, resources)
-    device = "cuda" if asked["GPU"] else "cpu"
-    tasks = make_tasks(study, store, runs, left, slots, device, extension)
+    tasks = make_tasks(study, store, runs, left, slots, asked, cpus_of_nodes(), extension)
     store.set_meta(machine=machine(resources), slots=slots)
     fit(
         study,
         store,
         RayPack,
         tasks,
-        asked,
-        Recorder(store, tasks, tally.observe, saved_runs(study, store)),
+        [task.asked for task in tasks].__getitem__,
+        Recorder(store, dict(enumerate(tasks)), tally.observe, best=saved_runs(study, store)),
         # Packs keep checkpoints of their own; Tune is not to ask for any.
         checkpoints=tune.CheckpointConfig(checkpoint_at_end=False),
         reuse_actors=True,
+        worker_deaths=UNBOUNDED,
         data=dict(data),
     )
 

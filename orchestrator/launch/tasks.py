@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from orchestrator.launch.check import LaunchError
 from orchestrator.launch.extend import (
@@ -12,7 +13,8 @@ from orchestrator.launch.extend import (
     runs_folder,
     unfinished_packs,
 )
-from orchestrator.plan import make_packs
+from orchestrator.launch.leftovers import ancestors_of
+from orchestrator.plan import cpus_a_pack, make_packs
 from orchestrator.spec.study import Minutes, Study
 from orchestrator.store import Store
 from trainables.configs.run import RunConfig
@@ -28,69 +30,123 @@ def make_tasks(
     runs: Mapping[str, RunConfig],
     left: Mapping[str, RunConfig],
     slots: int,
-    device: str,
+    asked: Mapping[str, float],
+    nodes: Sequence[float],
     extension: Extension = NOTHING,
 ) -> list[PackTask]:
     """Packs that were interrupted, as they were, and new ones for the other runs.
 
     Args:
+        asked: what a pack takes of the cluster at least.
+        nodes: CPUs of each of its machines.
         extension: which of the other runs go on from shorter ones.
     """
-    threads = max(1, int(study.resources.cpus))
-    fresh_settings = {
-        "strategy": study.execution.strategy,
-        "ways": None,
-        "threads": threads,
-        "device": device,
-    }
     resumed = unfinished_packs(store, runs, left)
     taken = {run_id for pack in resumed.values() for run_id in pack["run_ids"]}
     rest = {name: run for name, run in left.items() if name not in taken}
     packs = [
-        (pack_id, pack["run_ids"], {k: pack["settings"][k] for k in _KEPT if k in pack["settings"]})
+        (pack_id, pack["run_ids"], pack_settings(pack["settings"]))
         for pack_id, pack in resumed.items()
     ]
-    if rest:
-        lanes, starts = study.execution.lanes, extension.starts
-        packs += [
-            (
-                pack.pack_id,
-                pack.run_ids,
-                fresh_settings | {"continues": continues(extension, pack.run_ids, store)},
-            )
-            for pack in make_packs(rest, slots=slots, most_lanes=lanes, starts=starts)
-        ]
+    lanes, starts = study.execution.lanes, extension.starts
+    fresh = make_packs(rest, slots=slots, most_lanes=lanes, starts=starts) if rest else []
+    at_once = min(slots, len(packs) + len(fresh))
+    free = study.resources.cpus is None and not asked["GPU"]
+    settings = fresh_settings(study, asked, cpus_a_pack(nodes, at_once) if free else None)
+    packs += [
+        (
+            pack.pack_id,
+            pack.run_ids,
+            settings | {"continues": continues(extension, pack.run_ids, store)},
+        )
+        for pack in fresh
+    ]
     store.plan_packs(packs)
     store.inherit(
         (run_id, origin["run"], origin["inherited"])
         for _, _, settings in packs
         for run_id, origin in settings.get("continues", {}).items()
     )
-    every = study.execution.checkpoint_every
-    by_clock = {"checkpoint_seconds": 60 * every.minutes} if isinstance(every, Minutes) else {}
+
+    def resources(threads: int) -> dict[str, float]:
+        """A pack that was interrupted keeps its threads, even where a machine has fewer CPUs."""
+        return {**asked, "CPU": min(threads, max(nodes))} if free else dict(asked)
+
     return [
-        PackTask(
-            pack_id=pack_id,
-            runs=tuple((run_id, runs[run_id]) for run_id in run_ids),
-            settings=settings,
-            folder=store.folder / "packs" / pack_id,
-            runs_folder=runs_folder(store.folder),
-            checkpoint_every=None if isinstance(every, Minutes) else every,
-            **by_clock,
-            keep=study.execution.keep,
-            save=study.execution.save != "none",
-            import_from=str(study.path.resolve().parent),
+        make_task(
+            study,
+            store,
+            pack_id,
+            {name: runs[name] for name in run_ids},
+            settings,
+            resources(settings["threads"]),
+            at_once,
         )
         for pack_id, run_ids, settings in packs
     ]
 
 
+def fresh_settings(
+    study: Study, asked: Mapping[str, float], threads: int | None = None
+) -> dict[str, Any]:
+    """What decides the bits of a pack that has not begun."""
+    return {
+        "strategy": study.execution.strategy,
+        "ways": None,
+        "threads": threads or max(1, int(asked["CPU"])),
+        "device": "cuda" if asked["GPU"] else "cpu",
+    }
+
+
+def pack_settings(stored: Mapping[str, Any]) -> dict[str, Any]:
+    """The same of a pack that has, as its last report left it."""
+    return {key: stored[key] for key in _KEPT if key in stored}
+
+
+def make_task(
+    study: Study,
+    store: Store,
+    pack_id: str,
+    runs: Mapping[str, RunConfig],
+    settings: Mapping[str, Any],
+    asked: Mapping[str, float],
+    at_once: int,
+) -> PackTask:
+    """The task of a pack with these runs, in the order of its lanes.
+
+    Args:
+        asked: what it takes of the cluster.
+        at_once: packs that train at the same time.
+    """
+    every = study.execution.checkpoint_every
+    by_clock: dict[str, Any] = (
+        {"checkpoint_seconds": 60 * every.minutes} if isinstance(every, Minutes) else {}
+    )
+    folder = store.folder / "packs"
+    return PackTask(
+        pack_id=pack_id,
+        runs=tuple(runs.items()),
+        settings=settings,
+        folder=folder / pack_id,
+        ancestors=ancestors_of(pack_id, store.parents(), folder),
+        runs_folder=runs_folder(store.folder),
+        checkpoint_every=None if isinstance(every, Minutes) else every,
+        **by_clock,
+        keep=study.execution.keep,
+        save=study.execution.save != "none",
+        import_from=str(study.path.resolve().parent),
+        asked=asked,
+        at_once=at_once,
+    )
+
+
 def asked_resources(study: Study, resources: Mapping[str, float]) -> dict[str, float]:
-    """What one pack takes of the cluster: a GPU, unless the study says, where there is one."""
+    """What one pack takes of the cluster: a GPU, unless the study says, where there is one, and
+    a CPU, which may become more where there are fewer packs than CPUs."""
     gpus = study.resources.gpus
     if gpus is None:
         gpus = 1.0 if resources.get("GPU") else 0.0
-    return {"CPU": study.resources.cpus, "GPU": gpus}
+    return {"CPU": study.resources.cpus or 1.0, "GPU": gpus}
 
 
 def count_slots(study: Study, asked: Mapping[str, float], resources: Mapping[str, float]) -> int:

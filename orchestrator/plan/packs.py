@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import math
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
@@ -95,8 +96,40 @@ def _pack_count(runs: int, wanted: float, slots: int, most_lanes: int) -> int:
 
 
 def _pack(names: Sequence[str], cost: Mapping[str, int]) -> Pack:
-    digest = hashlib.sha256(",".join(names).encode()).hexdigest()[:12]
-    return Pack(digest, tuple(names), sum(cost[name] for name in names))
+    return Pack(pack_id_of(names), tuple(names), sum(cost[name] for name in names))
+
+
+def pack_id_of(run_ids: Sequence[str]) -> str:
+    """A pack's id: its runs, in the order of their lanes."""
+    return hashlib.sha256(",".join(run_ids).encode()).hexdigest()[:12]
+
+
+def first_lanes(runs: Mapping[str, RunConfig], *, slots: int, most_lanes: int | None = None) -> int:
+    """Lanes of a pack whose lanes are stopped early and filled again; ``most_lanes`` if given.
+
+    Half of a group's runs begin in the packs that share it; the other half waits for lanes that
+    become free. With all of them in at once there would be nothing to fill up with, and packs
+    would narrow to stacks that use the device badly; with fewer, stacks are narrow from the
+    start. The first rung of ASHA frees two lanes of three, enough for two thirds of those that
+    wait, and what it frees of these is enough for the rest.
+    """
+    groups = Counter(fusion_key(config) for config in runs.values())
+    if most_lanes is not None or not groups:
+        return most_lanes or 1
+    sharing = max(1, round(slots / len(groups)))
+    return min(MOST_LANES, math.ceil(max(groups.values()) / (2 * sharing)))
+
+
+def cpus_a_pack(nodes: Sequence[float], packs: int) -> int:
+    """The most CPUs that each of so many packs can have while all of them train.
+
+    Args:
+        nodes: CPUs of each machine; a pack stays on one.
+    """
+    most = max(1, int(max(nodes, default=1)))
+    return next(
+        (cpus for cpus in range(most, 1, -1) if sum(int(n / cpus) for n in nodes) >= packs), 1
+    )
 
 
 def work(config: RunConfig) -> int:

@@ -42,7 +42,8 @@ class Asha(Config):
     reduction: Annotated[float, Bound(gt=1)] = 3.0
     """One in so many goes on at each rung."""
     max: Duration | None = None
-    """Where a run is stopped in any case, and the rungs end; by default its whole training."""
+    """Where the rungs end, and a run is stopped in any case; by default its whole training. With
+    ``trainable`` it only says where the rungs end."""
     brackets: Count = 1
     """More than one: asynchronous HyperBand. Bracket s begins with the rung grace · reductionˢ; a
     run is put into one at random, with probability ∝ e^(rungs of the bracket)."""

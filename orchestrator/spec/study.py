@@ -76,7 +76,9 @@ class OwnExecution(Config):
 class Resources(Config):
     """What one pack takes of the cluster."""
 
-    cpus: Annotated[float, Bound(gt=0)] = 1.0
+    cpus: Annotated[float, Bound(gt=0)] | None = None
+    """By default one, and more where there are fewer packs than CPUs. A pack trains in as many
+    threads; the user's own training and packs on a GPU have one."""
     gpus: Annotated[float, Bound(ge=0)] | None = None
     """By default one where the cluster has any; a fraction lets packs share one."""
     max_concurrent: Count | None = None

@@ -4,27 +4,27 @@ from __future__ import annotations
 
 import contextlib
 import json
+import logging
 import sqlite3
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
-from orchestrator.store import decisions, history, packs, populations, standing
+from orchestrator.store import decisions, faults, history, packs, populations, repair, standing
+from orchestrator.store.connection import connect, make_tables
 from orchestrator.store.decisions import Decision
 from orchestrator.store.inherit import Trained, inherit, metrics_of, trained_runs
+from orchestrator.store.patience import Patience, StorageError, lasting
 from orchestrator.store.populations import Copied
-from orchestrator.store.schema import MIGRATIONS, READABLE, SCHEMA, SCHEMA_VERSION
+from orchestrator.store.repair import StoreError as StoreError
+from orchestrator.store.saved import saved_sentence
+from orchestrator.store.schema import FILE, READABLE
 from orchestrator.store.standing import Outcome
 
 if TYPE_CHECKING:
     import pandas as pd
 
-FILE = "store.sqlite"
-_MOST_NOTES = 1000
-
-
-class StoreError(Exception):
-    """The store is missing, of another version, or damaged. The message says which."""
+_log = logging.getLogger(__name__)
 
 
 class Store:
@@ -33,27 +33,35 @@ class Store:
     Every method that writes is one transaction: a crash leaves all of it or nothing.
     """
 
-    def __init__(self, folder: Path, connection: sqlite3.Connection) -> None:
+    def __init__(
+        self, folder: Path, connection: sqlite3.Connection, *, writes: bool = False
+    ) -> None:
         self.folder = folder
+        self.place = str(folder / FILE)
+        self.patience = Patience.of_environment()
+        self.broken: StorageError | None = None
         self._db = connection
+        self._writes = writes
         self._metrics = self._metric_columns()
 
     @classmethod
     def create(cls, folder: Path) -> Self:
-        """Opens the store in ``folder`` for writing; makes it where there is none."""
+        """Opens the store in ``folder`` for writing; makes it where there is none, and repairs
+        one that is damaged.
+
+        Raises:
+            StoreError: it is of another version, or damaged beyond repair.
+        """
         folder.mkdir(parents=True, exist_ok=True)
-        connection = sqlite3.connect(folder / FILE, isolation_level=None)
-        connection.execute("PRAGMA journal_mode=WAL")
-        connection.execute("PRAGMA synchronous=NORMAL")
-        connection.execute("PRAGMA busy_timeout=10000")
-        connection.execute("BEGIN IMMEDIATE")
-        if connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0] == 0:
-            for statement in SCHEMA.split(";"):
-                connection.execute(statement)
-            connection.execute(f"PRAGMA user_version={SCHEMA_VERSION}")
-        _migrate(connection)
-        connection.execute("COMMIT")
-        return cls(folder, _checked(connection, folder))
+        repaired = repair.make_whole(folder)
+        connection = connect(folder)
+        make_tables(connection)
+        repair.mark_open(folder)
+        store = cls(folder, _checked(connection, folder), writes=True)
+        if repaired is not None:
+            _log.warning(repaired)
+            store.note(faults.STORE_REPAIRED, "", repaired)
+        return store
 
     @classmethod
     def open(cls, folder: Path) -> Self:
@@ -71,7 +79,23 @@ class Store:
         return cls(folder, _checked(connection, folder))
 
     def close(self) -> None:
+        if self._writes:
+            # Where this fails, the log stays and the next launch checks the file.
+            with contextlib.suppress(sqlite3.Error, OSError):
+                busy = self._db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0]
+                if not busy:
+                    repair.mark_closed(self.folder)
         self._db.close()
+
+    def reconnect(self) -> None:
+        """Another connection to the same file: the storage was away, or another one is there."""
+        with contextlib.suppress(sqlite3.Error):
+            self._db.close()
+        self._db = connect(self.folder, mode="rw")
+
+    def waited(self, what: str) -> None:
+        with contextlib.suppress(sqlite3.Error), self._transaction():
+            faults.add(self._db, faults.WRITE_RETRIED, "", what)
 
     def __enter__(self) -> Self:
         return self
@@ -84,12 +108,15 @@ class Store:
         self._db.execute("BEGIN IMMEDIATE")
         try:
             yield
+            self._db.execute("COMMIT")
         except BaseException:
-            self._db.execute("ROLLBACK")
-            self._metrics = self._metric_columns()
+            with contextlib.suppress(sqlite3.Error):  # SQLite may have done so itself
+                self._db.execute("ROLLBACK")
+            with contextlib.suppress(sqlite3.Error):
+                self._metrics = self._metric_columns()
             raise
-        self._db.execute("COMMIT")
 
+    @lasting
     def set_meta(self, **values: Any) -> None:
         """Facts of the study as a whole: its spec, versions, machine, cost."""
         rows = [(key, json.dumps(value)) for key, value in values.items()]
@@ -102,6 +129,7 @@ class Store:
             for key, value in self._db.execute("SELECT key, value FROM meta ORDER BY key")
         }
 
+    @lasting
     def plan_runs(self, runs: Iterable[tuple[str, int, Mapping[str, Any]]]) -> None:
         """Makes (run_id, seed, configuration) the planned runs; what is known already stays.
 
@@ -131,6 +159,7 @@ class Store:
         query = "SELECT run_id, status FROM runs WHERE planned ORDER BY number"
         return dict(self._db.execute(query))
 
+    @lasting
     def plan_packs(self, planned: Iterable[tuple[str, Sequence[str], Mapping[str, Any]]]) -> None:
         """Makes (pack_id, run_ids, settings) the packs to be trained, before any of them starts.
 
@@ -140,11 +169,13 @@ class Store:
         with self._transaction():
             packs.plan(self._db, planned)
 
+    @lasting
     def start_pack(self, pack_id: str, run_ids: Sequence[str], settings: Mapping[str, Any]) -> None:
         """A pack begins, or begins again: its unfinished runs are now running."""
         with self._transaction():
             packs.start(self._db, pack_id, run_ids, settings)
 
+    @lasting
     def discard_history(self, run_id: str, *, after: int) -> None:
         """Drops what a run has reported beyond step ``after``: it is about to go on from there.
 
@@ -157,6 +188,7 @@ class Store:
                 (after, run_id),
             )
 
+    @lasting
     def set_pack(self, pack_id: str, *, status: str, settings: Mapping[str, Any]) -> None:
         with self._transaction():
             self._db.execute(
@@ -168,6 +200,7 @@ class Store:
         """Every pack that was ever planned."""
         return packs.read(self._db)
 
+    @lasting
     def record(
         self,
         pack_id: str,
@@ -216,16 +249,14 @@ class Store:
         """A run's metrics at each evaluation up to step ``until``."""
         return metrics_of(self._db, run_id, self._metrics, until)
 
+    @lasting
     def inherit(self, origins: Iterable[tuple[str, str, int]]) -> None:
         """(run_id, shorter run, step): the run goes on from there, and has the history so far."""
         with self._transaction():
             for run_id, origin, until in origins:
                 inherit(self._db, run_id, origin, self._metrics, until)
 
-    def note(self, *texts: str) -> None:
-        """Keeps a word on something that went wrong and was made good (meta ``notes``)."""
-        self.set_meta(notes=[*self.meta().get("notes", []), *texts][-_MOST_NOTES:])
-
+    @lasting
     def fail_runs(self, run_ids: Sequence[str], error: str) -> list[Outcome]:
         """Marks those of the runs that have not finished as failed; returns how they stand."""
         reason = (error.strip().splitlines() or ["unknown"])[-1][:500]
@@ -238,6 +269,47 @@ class Store:
             )
         wanted = set(run_ids)
         return [outcome for outcome in self.outcomes() if outcome.run_id in wanted]
+
+    @lasting
+    def note(self, kind: str, pack_id: str, detail: str) -> None:
+        """Counts one of the kinds in ``store.faults``."""
+        with self._transaction():
+            faults.add(self._db, kind, pack_id, detail)
+
+    @lasting
+    def note_death(self, pack_id: str, kind: str, detail: str, reached: int) -> faults.Deaths:
+        """A pack's worker is gone; returns how often that was so.
+
+        Args:
+            reached: the furthest that the pack has come, in steps of all its runs.
+        """
+        with self._transaction():
+            reached = max(reached, faults.reached(self._db, pack_id))
+            faults.add(self._db, kind, pack_id, detail, reached)
+        return faults.deaths(self._db, pack_id)
+
+    @lasting
+    def split_pack(
+        self,
+        pack_id: str,
+        parts: Sequence[tuple[str, Sequence[str]]],
+        settings: Mapping[str, Any],
+    ) -> None:
+        """Plans ``parts``, (pack_id, run_ids) of each, in the place of a pack."""
+        with self._transaction():
+            faults.split(self._db, pack_id, parts, settings)
+
+    def parents(self) -> dict[str, str]:
+        """pack_id → the pack that it was split off."""
+        return faults.parents(self._db)
+
+    def details(self, kind: str) -> list[str]:
+        """What was said of each fault of a kind, in order."""
+        return faults.details(self._db, kind)
+
+    def fault_counts(self) -> dict[str, int]:
+        """kind → how often, of all that went wrong on the way."""
+        return faults.counts(self._db)
 
     def outcomes(self) -> list[Outcome]:
         """How every planned run stands."""
@@ -256,6 +328,12 @@ class Store:
             return history.as_columns(self._metrics, metrics)
         except ValueError as error:
             raise StoreError(str(error)) from error
+
+    def saved(self) -> str:
+        """A sentence on what early stopping has saved; empty where no run was stopped."""
+        outcomes = self.outcomes()
+        trains = self.configurations([o.run_id for o in outcomes if o.status == "stopped"])
+        return saved_sentence(outcomes, {name: c.get("train", {}) for name, c in trains.items()})
 
     def _metric_columns(self) -> list[str]:
         return history.metrics(self._db)
@@ -292,16 +370,6 @@ class Store:
         What was not measured is left out of a row.
         """
         return history.rows(self._db, self._metric_columns())
-
-
-def _migrate(connection: sqlite3.Connection) -> None:
-    """Makes a store of an earlier version one of this; part of a transaction."""
-    version = connection.execute("PRAGMA user_version").fetchone()[0]
-    while version in MIGRATIONS:
-        for statement in MIGRATIONS[version].split(";"):
-            connection.execute(statement)
-        version += 1
-        connection.execute(f"PRAGMA user_version={version}")
 
 
 def _checked(connection: sqlite3.Connection, folder: Path) -> sqlite3.Connection:

@@ -16,10 +16,11 @@ def metrics(db: sqlite3.Connection) -> list[str]:
 
 
 def insert(db: sqlite3.Connection, known: list[str], rows: Sequence[Mapping[str, Any]]) -> None:
-    """Writes rows that all have the same metrics; a new metric gets a column, and is known."""
+    """Writes rows, each with the metrics it has; a new metric gets a column, and is known."""
     if not rows:
         return
-    measured = [key for key in rows[0] if key not in HISTORY_KEYS and key != "run_id"]
+    found = dict.fromkeys(key for row in rows for key in row)
+    measured = [key for key in found if key not in HISTORY_KEYS and key != "run_id"]
     for name in measured:
         if name not in known:
             db.execute(f'ALTER TABLE history ADD COLUMN "{column(name)}" REAL')
@@ -30,7 +31,14 @@ def insert(db: sqlite3.Connection, known: list[str], rows: Sequence[Mapping[str,
     db.executemany(
         f"INSERT OR REPLACE INTO history (number, {columns})"  # noqa: S608 - names are quoted
         f" VALUES ((SELECT number FROM runs WHERE run_id = ?), {marks})",
-        ([row["run_id"], *(row[key] for key in keys)] for row in rows),
+        (
+            [
+                row["run_id"],
+                *(row[key] for key in HISTORY_KEYS),
+                *(row.get(name) for name in measured),
+            ]
+            for row in rows
+        ),
     )
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 
@@ -27,8 +27,10 @@ class Lineage(NamedTuple):
     """In the order of their steps: copies of ``root``, of its copies, and so on to the run."""
 
 
-def write(db: sqlite3.Connection, events: Iterable[Mapping[str, Any]]) -> None:
+def write(db: sqlite3.Connection, events: Sequence[Mapping[str, Any]]) -> None:
     """Keeps copies; those of a pack that replays them are written again, and equal."""
+    if not events:
+        return
     db.executemany(
         "INSERT OR REPLACE INTO population VALUES (?, ?, ?, ?)",
         ((e["run_id"], e["step"], e["source"], json.dumps(e["values"])) for e in events),

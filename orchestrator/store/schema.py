@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+FILE = "store.sqlite"
+BACKUP = "store.backup.sqlite"
+STATE = "store.state"
+"""Beside the file: whether it was closed, so that only one that was not needs checking."""
 SCHEMA_VERSION = 2
 READABLE = (1, SCHEMA_VERSION)
 """Versions that are read as they are; opened for writing, an earlier one becomes the latest."""

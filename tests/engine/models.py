@@ -53,6 +53,17 @@ def not_a_module() -> int:
     return 3
 
 
+class Raising(nn.Linear):
+    """Cannot be trained at all."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        raise ValueError("not today")
+
+
+def raising(input_shape: Sequence[int], outputs: int) -> nn.Module:
+    return Raising(input_shape[0], outputs)
+
+
 class Shared(nn.Module):
     """Two layers with one weight, and a buffer that no checkpoint keeps."""
 

@@ -16,7 +16,7 @@ from trainables.configs import RunConfig
 from trainables.configs.base import Steps
 from trainables.configs.run import run_id
 from trainables.data import DataSet
-from trainables.ray_pack import PackTask, RayPack
+from trainables.ray_pack import FELL_BACK, PackTask, RayPack
 
 Maker = Callable[..., RunConfig]
 Data = Callable[[RunConfig], dict[str, DataSet]]
@@ -166,7 +166,8 @@ def test_a_pack_goes_on_from_the_newest_whole_checkpoint(
     assert len(before) + len(_rows(rest)) - len(undisturbed) == replayed * len(runs)
     # Of files that are all gone only the newest is known to have been there.
     seen = min(damaged, 1) if damage == "deleted" else damaged
-    assert [note.partition(" ")[0] for note in rest[0]["notes"]] == [p.name for p in paths[:seen]]
+    notes = rest[0]["notes"].get(FELL_BACK, [])
+    assert [note.partition(" ")[0] for note in notes] == [p.name for p in paths[:seen]]
     assert all(not result["notes"] for result in rest[1:])
     assert checkpoint.load(checkpoint.numbered(tmp_path / "p")[0]), "and a good one is there again"
 

@@ -23,6 +23,7 @@ from trainables.configs.run import RunConfig, Train, data_key, run_id
 from trainables.configs.schedules import Plateau, RangeTest
 from trainables.data import DataSet, load
 from trainables.lanes import permutation
+from trainables.parts import checkpoint_of
 from trainables.population import Member, decide
 from trainables.session import PackSession, Settings
 from trainables.stack_width import Way
@@ -302,6 +303,27 @@ def test_a_part_of_a_population_does_not_train() -> None:
     report = session.advance()
     assert {p["status"] for p in report.progress} == {"failed"}
     assert "5 of a population's 7 members" in report.progress[0]["reason"]
+
+
+def test_a_population_that_memory_does_not_hold_at_once_does_not_train() -> None:
+    session = session_of(members(), memory=3_000_000, strategy="auto")
+    assert {p.status for p in session.progress.values()} == {"running"}
+    session = session_of(members(), memory=1, strategy="fused")
+    report = session.advance()
+    assert {p["status"] for p in report.progress} == {"failed"}
+    assert "of the 7 members that must train together" in report.progress[0]["reason"]
+
+
+def test_half_of_a_populations_checkpoint_is_refused() -> None:
+    runs = members()
+    session = session_of(runs)
+    session.advance()
+    names = [run_id(run) for run in runs[:4]]
+    half = checkpoint_of(session.state_dict(), names)
+    with pytest.raises(ValueError, match="4 of a population's 7 members"):
+        PackSession.restore(
+            half, [(run_id(run), run) for run in runs], data_of(runs), session.settings
+        )
 
 
 RULES = members()[0].population

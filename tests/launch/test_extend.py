@@ -16,6 +16,7 @@ from orchestrator.launch.tasks import make_tasks
 from orchestrator.plan import by_kind, make_packs, unique_runs
 from orchestrator.spec import Objective, Study, load_study
 from orchestrator.store import Outcome, Store
+from orchestrator.store.faults import FELL_BACK
 from trainables.configs import RunConfig
 from trainables.configs.base import to_plain
 from trainables.configs.run import run_id
@@ -33,6 +34,8 @@ sweep:
 execution: {save: all}
 """
 PER_EPOCH = 36
+
+CPU = {"CPU": 1.0, "GPU": 0.0}
 
 
 def _runs(study: Study) -> dict[str, RunConfig]:
@@ -134,7 +137,7 @@ def test_tasks_carry_where_their_runs_begin_and_the_store_the_history(
     longer = load_study(spec, ["train.epochs=20", "execution.checkpoint_every={minutes: 5}"])
     left, runs = _plan(longer, store), _runs(longer)
     extension = extension_of(store, runs, left)
-    tasks = make_tasks(longer, store, runs, left, 2, "cpu", extension)
+    tasks = make_tasks(longer, store, runs, left, 2, CPU, [2], extension)
     of_run = {name: task for task in tasks for name, _ in task.runs}
     assert set(of_run) == set(left)
     for task in tasks:
@@ -158,7 +161,7 @@ def test_tasks_carry_where_their_runs_begin_and_the_store_the_history(
     # A launch that died here goes on with the same packs and says nothing more of it.
     again = extension_of(store, runs, left)
     assert again.line == ""
-    assert make_tasks(longer, store, runs, left, 5, "cpu", again) == sorted(
+    assert make_tasks(longer, store, runs, left, 2, CPU, [2], again) == sorted(
         tasks, key=lambda task: task.pack_id
     )
     assert len(store.history().query("run_id == @name")) == 3
@@ -280,6 +283,7 @@ def test_only_the_best_configurations_states_stay(
 
 
 def test_notes_are_kept_in_the_store(store: Store) -> None:
-    store.note("one")
-    store.note("two", "three")
-    assert store.meta()["notes"] == ["one", "two", "three"]
+    store.note(FELL_BACK, "a pack", "one")
+    store.note(FELL_BACK, "a pack", "two")
+    assert store.details(FELL_BACK) == ["one", "two"]
+    assert store.fault_counts() == {FELL_BACK: 2}

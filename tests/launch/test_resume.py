@@ -10,6 +10,7 @@ import pytest
 import torch
 
 from orchestrator.store import Store
+from orchestrator.store.faults import FELL_BACK
 from tests.launch.conftest import STUDY, Regatta
 from tests.launch.test_faults import _results, _rows, _same
 
@@ -33,8 +34,8 @@ def test_a_damaged_checkpoint_costs_nothing_but_time(regatta: Regatta) -> None:
     regatta.run("run", results="broken")
     _same(broken, whole)
     with Store.open(broken) as store:
-        notes = store.meta()["notes"]
-    named = sorted(note.split()[2] for note in notes)
+        notes = store.details(FELL_BACK)
+    named = sorted(note.split()[0] for note in notes)
     assert named == sorted(path.name for path in (newest[0][-1], *newest[1]))
     status = regatta.run("status", str(broken))
     assert f"note: {notes[0]}"[:60] in status

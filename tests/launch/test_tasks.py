@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 
+import pytest
+
 from orchestrator.launch.tasks import make_tasks
-from orchestrator.plan import unique_runs
+from orchestrator.plan import cpus_a_pack, unique_runs
 from orchestrator.spec import Study, load_study
 from orchestrator.store import Store
 from tests.launch.conftest import STUDY
@@ -17,7 +20,7 @@ def _tasks(study: Study, store: Store, done: set[str], slots: int = 2) -> list[P
     runs = unique_runs(study.runs())
     store.plan_runs((name, run.seed, to_plain(run)) for name, run in runs.items())
     left = {name: run for name, run in runs.items() if name not in done}
-    return make_tasks(study, store, runs, left, slots, "cpu")
+    return make_tasks(study, store, runs, left, slots, {"CPU": 1.0, "GPU": 0.0}, [slots])
 
 
 def _packs(tasks: list[PackTask]) -> dict[str, list[str]]:
@@ -39,3 +42,50 @@ def test_packs_survive_a_death_before_they_start(tmp_path: Path) -> None:
         assert others.items() <= more.items()
         assert sorted(len(names) for names in more.values()) == [3, 3, 6]
         assert _tasks(study, store, {name for pack in first.values() for name in pack}) == []
+
+
+@pytest.mark.parametrize(
+    ("nodes", "packs", "cpus"),
+    [
+        ([2.0], 1, 2),
+        ([2.0], 2, 1),
+        ([7.0], 3, 2),
+        ([7.0], 9, 1),
+        ([8.0, 4.0], 3, 4),
+        ([8.0, 4.0], 4, 2),
+        ([0.5], 1, 1),
+    ],
+)
+def test_packs_have_all_cpus_but_none_twice(nodes: list[float], packs: int, cpus: int) -> None:
+    assert cpus_a_pack(nodes, packs) == cpus
+    if packs <= sum(map(int, nodes)):
+        assert sum(int(node / cpus) for node in nodes) >= packs
+
+
+def _asked(tasks: list[PackTask]) -> list[tuple[int, float]]:
+    return [(task.settings["threads"], task.asked["CPU"]) for task in tasks]
+
+
+def test_few_packs_have_more_threads_and_keep_them(tmp_path: Path) -> None:
+    (tmp_path / "study.yaml").write_text(STUDY.replace("lanes: 6", "lanes: 12"))
+    load = partial(load_study, tmp_path / "study.yaml")
+    alone = load(["seeds=1", "sweep={}", "optimizer.lr=0.1"])
+    with Store.create(tmp_path / "alone") as store:
+        first = _tasks(alone, store, set(), slots=5)
+        assert _asked(first) == [(5, 5.0)]
+        assert first[0].at_once == 1
+        settings = {**first[0].settings, "threads": 2, "ways": [[1, False]]}
+        store.set_pack(first[0].pack_id, status="running", settings=settings)
+        again = _tasks(load(["seeds=4", "sweep={}", "optimizer.lr=0.1"]), store, set(), slots=5)
+        kept = next(task for task in again if task.pack_id == first[0].pack_id)
+        assert (kept.settings["threads"], kept.settings["ways"]) == (2, [[1, False]])
+        assert _asked(again) == [(2, 2.0), (1, 1.0), (1, 1.0), (1, 1.0)]
+        smaller = _tasks(alone, store, set(), slots=1)
+        assert _asked(smaller) == [(2, 1.0)], "or it would wait for ever"
+    with Store.create(tmp_path / "asked") as store:
+        asked = load(["seeds=1", "sweep={}", "optimizer.lr=0.1", "resources.cpus=1"])
+        assert _asked(_tasks(asked, store, set(), slots=5)) == [(1, 1.0)]
+    with Store.create(tmp_path / "many") as store:
+        many = _tasks(load(), store, set(), slots=5)
+        assert _asked(many) == [(1, 1.0)] * 5
+        assert sum(threads for threads, _ in _asked(many)) <= 5

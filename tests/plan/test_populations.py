@@ -83,5 +83,5 @@ def test_a_change_beyond_training_is_refused(tmp_path: Path) -> None:
         "changes: [{step: 21, optimizer: {lr: 0.3}}]}\n"
     )
     runs = [run for run in load_study(path).runs() if isinstance(run, RunConfig)]
-    with pytest.raises(LaunchError, match="train.changes: step 21 is beyond a training of 21"):
+    with pytest.raises(LaunchError, match=r"train\.changes: step 21 is beyond a training of 21"):
         check(runs, load_data(runs))

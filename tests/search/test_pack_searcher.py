@@ -33,6 +33,7 @@ def _task(runs: Mapping[str, RunConfig]) -> PackTask:
         runs=tuple(runs.items()),
         settings={},
         folder=Path("."),
+        runs_folder=Path("."),
         checkpoint_every=None,
         import_from=".",
     )

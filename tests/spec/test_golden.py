@@ -79,7 +79,7 @@ DEFAULTS: list[tuple[Config, dict[str, Any]]] = [
             "save": "none",
         },
     ),
-    (Resources(), {"cpus": 1.0, "gpus": None, "max_concurrent": None}),
+    (Resources(), {"cpus": None, "gpus": None, "max_concurrent": None}),
     (Tracking(), {"wandb": "auto", "project": "regatta", "entity": None, "detail": "all"}),
     (Report(), {"title": None, "top": 5}),
     (
@@ -122,7 +122,7 @@ DEFAULTS: list[tuple[Config, dict[str, Any]]] = [
         {"strategy": "auto", "lanes": None, "checkpoint_every": None, "keep": 2, "save": "none"},
     ),
     (Minutes(minutes=0.5), {"minutes": 0.5}),
-    (Resources(), {"cpus": 1.0, "gpus": None, "max_concurrent": None}),
+    (Resources(), {"cpus": None, "gpus": None, "max_concurrent": None}),
     (Tracking(), {"wandb": "auto", "project": "regatta", "entity": None, "detail": "all"}),
     (Report(), {"title": None, "top": 5}),
 ]

@@ -119,6 +119,8 @@ DEFAULTS: list[tuple[Config, dict[str, Any]]] = [
             "init": "gpt2",
             "skip": True,
             "scale": 1.0,
+            "norm": "layer",
+            "zero_init": False,
         },
     ),
     (

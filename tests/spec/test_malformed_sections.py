@@ -163,10 +163,6 @@ CASES: dict[str, Case] = {
         study(train="{epochs: 3, augment: true}"),
         ("3:29", "got true", "{crop: …"),
     ),
-    "growth in steps": (
-        study(train="{steps: 30, batch_growth: {factor: 2}}"),
-        ("3:8", "train: ", "batch_growth goes with epochs"),
-    ),
     "growth by half": (
         study(train="{epochs: 3, batch_growth: {factor: 1.5, milestones: [0.5, 2]}}"),
         ("3:43", "got 1.5", "a whole number at least 2"),
@@ -250,6 +246,18 @@ CASES: dict[str, Case] = {
         study("model: {name: vit, skip: false, zero_init: true}\n"),
         ("4:8", "model: zero_init", "needs skip"),
     ),
+    "a text's identity without a skip": (
+        study(
+            "data: {name: characters, path: t.txt}\n"
+            "model: {name: gpt, skip: false, zero_init: true}\n"
+        ),
+        ("5:8", "model: zero_init", "needs skip"),
+    ),
+    "batch norm of characters": (
+        study("data: {name: characters, path: t.txt}\nmodel: {name: gpt, norm: batch}\n"),
+        ("5:26", "model.norm: must be one of none or layer, got batch", "none or layer"),
+    ),
+    "no CPU": (study("resources: {cpus: 0}\n"), ("4:19", "resources.cpus", "above 0")),
     "a layer that never wakes": (
         study("model: {name: mlp, skip: true, zero_init: true}\n"),
         ("4:8", "with relu", "zero_init goes with tanh, gelu, linear"),

@@ -47,7 +47,7 @@ CASES: dict[str, tuple[str, *tuple[tuple[str, str, str], ...]]] = {
     ),
     "no grace": (
         rule("{name: asha, grace: 0.0}"),
-        ("4:17", "early_stopping: grace must be above 0", ""),
+        ("4:17", "early_stopping: grace", "above 0"),
     ),
     "no steps": (rule("{name: median, grace: {steps: 0}}"), ("4:17", "must be above 0", "")),
     "reduction of 1": (

@@ -68,7 +68,8 @@ class Target(Config):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Train(Config):
-    """How long and on how much a run trains. Write either ``epochs`` or ``steps``."""
+    """How long and on how much a run trains. Write either ``epochs`` or ``steps``, which counts
+    batches of ``batch_size``."""
 
     epochs: Positive | None = None
     steps: Count | None = None
@@ -125,8 +126,6 @@ class Train(Config):
 
 
 def _check_growth(train: Train, growth: BatchGrowth) -> None:
-    if train.steps is not None:
-        raise ValueError("batch_growth goes with epochs, not with steps")
     if growth.largest is not None and growth.largest < train.batch_size:
         raise ValueError(
             f"largest: {growth.largest} of batch_growth is below batch_size {train.batch_size}"

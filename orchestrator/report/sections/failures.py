@@ -35,7 +35,8 @@ def _finding(results: Results, lost: pd.DataFrame) -> str:
         if (lost["status"] == status).any()
     ]
     first = f"{listed(counts)} of {len(results.runs):,}."
-    return f"{first}{_threshold(results)}"
+    saved = str(results.meta.get("saved") or "")
+    return f"{first}{_threshold(results)}{' ' + saved if saved else ''}"
 
 
 def _threshold(results: Results) -> str:

@@ -1,0 +1,161 @@
+"""Studies whose packs are made as they go on: lanes are stopped early, and others take over."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Mapping
+from typing import Any
+
+from ray import tune
+
+from orchestrator.early_stopping import Clock, Rules, make_rules
+from orchestrator.launch.decider import Decider
+from orchestrator.launch.extend import unfinished_packs
+from orchestrator.launch.facts import machine
+from orchestrator.launch.mailbox import start_mailbox
+from orchestrator.launch.pack_searcher import PackSearcher
+from orchestrator.launch.recorder import Recorder
+from orchestrator.launch.saved_runs import saved_runs
+from orchestrator.launch.tasks import (
+    asked_resources,
+    count_slots,
+    fresh_settings,
+    make_task,
+    pack_settings,
+)
+from orchestrator.launch.tuner import UNBOUNDED, fit
+from orchestrator.plan.packs import first_lanes, pack_id_of
+from orchestrator.progress import Tally
+from orchestrator.search import DesignSource
+from orchestrator.spec.study import Study
+from orchestrator.store import Store
+from trainables.configs.function_run import as_columns
+from trainables.configs.run import RunConfig, data_key
+from trainables.data import DataSet
+from trainables.ray_pack import PackTask, RayPack
+
+
+class PackBook:
+    """The packs of a launch by id: those to go on with, and those made on the way."""
+
+    def __init__(self, study: Study, store: Store, asked: Mapping[str, float], slots: int) -> None:
+        """
+        Args:
+            asked: what a pack takes of the cluster.
+            slots: packs that train at the same time.
+        """
+        self._study = study
+        self._store = store
+        self._asked = asked
+        self._slots = slots
+        self.tasks: dict[str, PackTask] = {}
+
+    def resume(
+        self, runs: Mapping[str, RunConfig], left: Mapping[str, RunConfig]
+    ) -> tuple[list[PackTask], set[str]]:
+        """The packs that have not ended, and all runs in them; others of the kind are dropped."""
+        found = unfinished_packs(self._store, runs, left)
+        taken: set[str] = set()
+        for name, pack in found.items():
+            lanes = {run_id: runs[run_id] for run_id in pack["run_ids"]}
+            settings = pack_settings(pack["settings"])
+            self.tasks[name] = self.task(name, lanes, settings)
+            taken |= {*pack["run_ids"], *pack["joined"]}
+        self._store.plan_packs((t.pack_id, [r for r, _ in t.runs], t.settings)
+                               for t in self.tasks.values())  # fmt: skip
+        return list(self.tasks.values()), taken
+
+    def make(self, runs: Mapping[str, RunConfig]) -> PackTask:
+        """A further pack, in the store before it starts."""
+        settings = fresh_settings(self._study, self._asked)
+        task = self.task(pack_id_of(tuple(runs)), runs, settings)
+        self._store.add_runs((name, run.seed, as_columns(run)) for name, run in runs.items())
+        self._store.add_pack(task.pack_id, list(runs), settings)
+        # A pack of the same runs may have ended in an error: nothing of it is gone on with.
+        shutil.rmtree(task.folder, ignore_errors=True)
+        self.tasks[task.pack_id] = task
+        return task
+
+    def task(
+        self, name: str, runs: Mapping[str, RunConfig], settings: Mapping[str, Any]
+    ) -> PackTask:
+        """See ``make_task``."""
+        study, store = self._study, self._store
+        return make_task(study, store, name, runs, settings, self._asked, self._slots)
+
+
+def is_on_demand(study: Study, store: Store) -> bool:
+    """Whether packs are made on the way; also where one of them was and has not ended."""
+    unfinished = [p["pack_id"] for p in store.packs() if p["status"] in ("pending", "running")]
+    return bool(study.early_stopping) or any(store.decisions(name) for name in unfinished)
+
+
+def tune_on_demand(
+    study: Study,
+    store: Store,
+    runs: Mapping[str, RunConfig],
+    left: Mapping[str, RunConfig],
+    data: Mapping[str, DataSet],
+    resources: dict[str, float],
+    tally: Tally,
+) -> None:
+    """Trains the runs that are left.
+
+    Raises:
+        LaunchError: a pack asks for more than the cluster has.
+    """
+    asked = asked_resources(study, resources)
+    slots = count_slots(study, asked, resources)
+    store.set_meta(machine=machine(resources), slots=slots)
+    before = store.meta().get("wall_seconds", 0.0)
+    rules = _rules(study, store, runs, data, asked, tally, before)
+    book = PackBook(study, store, asked, slots)
+    resumed, taken = book.resume(runs, left)
+    source = DesignSource({name: run for name, run in left.items() if name not in taken})
+    searcher = PackSearcher(
+        source,
+        book.make,
+        resumed=resumed,
+        lanes=first_lanes(left, slots=slots, most_lanes=study.execution.lanes),
+        slots=slots,
+        over=lambda: rules.used_up() is not None,
+    )
+    template = book.task("", {}, {})
+    decider = Decider(store, rules, source, lambda: before + tally.seconds)
+    fit(
+        study,
+        store,
+        RayPack,
+        [],
+        lambda pack: asked,
+        Recorder(store, book.tasks, tally.observe, decider, saved_runs(study, store)),
+        # Packs keep checkpoints of their own; Tune is not to ask for any.
+        checkpoints=tune.CheckpointConfig(checkpoint_at_end=False),
+        reuse_actors=True,
+        worker_deaths=UNBOUNDED,
+        search=searcher,
+        data=dict(data),
+        mailbox=start_mailbox(template, store.folder),
+    )
+
+
+def _rules(
+    study: Study,
+    store: Store,
+    runs: Mapping[str, RunConfig],
+    data: Mapping[str, DataSet],
+    asked: Mapping[str, float],
+    tally: Tally,
+    before: float,
+) -> Rules:
+    """The study's rules, as undisturbed launches would have left them."""
+    clocks = {name: Clock.of(run, len(data[data_key(run)].train_x)) for name, run in runs.items()}
+    rules = make_rules(
+        study.early_stopping,
+        clocks,
+        elapsed=lambda: before + tally.seconds,
+        gpus=asked["GPU"],
+        cpus=asked["CPU"],
+    )
+    rules.rebuild(store.reports(), store.statuses())
+    return rules
