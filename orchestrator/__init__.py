@@ -16,6 +16,7 @@ _NAMES = {
     "plan_study": "orchestrator.api",
     "run_study": "orchestrator.api",
     "export_results": "orchestrator.api",
+    "replay_study": "orchestrator.api",
     "sync_study": "orchestrator.api",
     "write_report": "orchestrator.report",
     "Store": "orchestrator.store",

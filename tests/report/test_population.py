@@ -7,11 +7,12 @@ from typing import Any
 
 import pytest
 
+from orchestrator.api import replay_study
 from orchestrator.report import write_report
 from orchestrator.report.results import load_results
 from orchestrator.report.sections import sections_of
 from orchestrator.report.sections.population import population_section
-from orchestrator.store import Outcome, Store
+from orchestrator.store import Outcome, Store, StoreError
 
 COURSES = {"a": [0.5, 0.5, 0.5], "b": [0.1, 0.4, 0.4], "c": [0.9, 0.02, 0.3]}
 """lr of each member in each of three intervals of 10 steps: b and c are copies of a after the
@@ -122,3 +123,9 @@ def test_the_page_leaves_out_what_moved_and_stands_without_results(tmp_path: Pat
 @pytest.mark.parametrize("line", ["regatta replay"])
 def test_the_replay_is_named(tmp_path: Path, line: str) -> None:
     assert line in population_section(planted(tmp_path)).notes[0]
+
+
+def test_nothing_is_replayed_of_a_study_that_has_completed_no_run(tmp_path: Path) -> None:
+    planted(tmp_path, ended=False)
+    with pytest.raises(StoreError, match="no run has been completed yet"):
+        replay_study(tmp_path)
