@@ -18,6 +18,7 @@ _NAMES = {
     "simulate_study": "orchestrator.api",
     "SimulateError": "orchestrator.simulate",
     "export_results": "orchestrator.api",
+    "replay_study": "orchestrator.api",
     "sync_study": "orchestrator.api",
     "write_report": "orchestrator.report",
     "Store": "orchestrator.store",

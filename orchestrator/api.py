@@ -246,6 +246,8 @@ def export_results(
 ) -> list[Path]:
     """``runs`` and ``history`` as Parquet, and as CSV where asked; returns the files written.
 
+    Of a study with populations also ``population``: who went on as whom, with what.
+
     Raises:
         StoreError: there is no readable store in ``folder``.
     """
@@ -253,7 +255,25 @@ def export_results(
 
     with Store.open(Path(folder)) as store:
         tables = {"runs": store.runs(), "history": store.history()}
+        population = store.population()
+    if len(population):
+        tables["population"] = population
     return export(tables, Path(output), form)
+
+
+def replay_study(folder: str | Path, run: str | None = None) -> str:
+    """A study, as YAML, that trains one run alone with all that has changed on its way.
+
+    Args:
+        run: by default the one with the best final objective.
+
+    Raises:
+        StoreError: there is no readable store in ``folder``, or no such run in it.
+    """
+    from orchestrator.replay import replay
+
+    with Store.open(Path(folder)) as store:
+        return replay(store, run)
 
 
 def sync_study(folder: str | Path) -> int:

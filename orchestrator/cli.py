@@ -263,6 +263,27 @@ def export(
             _say(str(path))
 
 
+@app.command(epilog="Example: regatta replay results/pbt -o replay.yaml")
+def replay(
+    folder: Folder,
+    output: Annotated[
+        Path, typer.Option("-o", "--output", metavar="FILE", help="the study to write")
+    ],
+    run: Annotated[
+        str | None, typer.Option("--run", metavar="RUN", help="another run than the best one")
+    ] = None,
+) -> None:
+    """Write a study that trains the best run alone, with the schedule that a population found."""
+    with _wrong_input():
+        from orchestrator.api import replay_study
+
+        text = replay_study(folder, run)
+        if output.exists():
+            _fail(f"{output}: exists already; name a new file")
+        output.write_text(text)
+    _say(f"{output}: run it with `regatta run {output}`")
+
+
 @app.command(epilog="Example: regatta sync results/lr-schedules")
 def sync(folder: Folder) -> None:
     """Bring Weights & Biases up to a study's results, as its `tracking` section says."""

@@ -21,7 +21,7 @@ from trainables.configs.run import RunConfig, evaluation_interval, length, step_
 from trainables.evaluation import mean_metrics, read_metrics
 from trainables.forward import Network
 from trainables.gradients import Batch, in_parts
-from trainables.hyper import hyperparameters, learning_rates, momenta
+from trainables.hyper import courses, cycled_field, hyperparameters, learning_rates, rate_scales
 from trainables.lanes import State, Tree, derive, norm
 from trainables.losses import LOSSES
 from trainables.precision import LOW
@@ -96,19 +96,27 @@ class Stack:
             self.runs, self.lengths, self.steps_per_epoch, self.ends, device
         )
         self._keys = torch.tensor([derive(r.seed, "dropout") for r in self.runs], device=device)
-        rates = learning_rates(self.runs, self.steps_per_epoch)
+        self._rates = learning_rates(self.runs, self.steps_per_epoch).to(device)
+        scales = rate_scales(self.runs, self.steps_per_epoch)
+        self._rate_scales = None if scales is None else scales.to(device)
         for lane, (run, follows) in enumerate(zip(self.runs, self._plateaus, strict=True)):
             if follows is not None and follows.lr != run.optimizer.lr:
-                rates[self.step : self.lengths[lane], lane] = follows.lr
-        self._rates = rates.to(device)
-        cycled = momenta(self.runs, self.steps_per_epoch)
-        self._cycled = {name: values.to(device) for name, values in cycled.items()}
+                self._set_rate(lane, follows.lr)
+        found = courses(self.runs, self.steps_per_epoch)
+        self._courses = {name: values.to(device) for name, values in found.items()}
+        self._cycled = [name for name in (cycled_field(self.runs),) if name is not None]
         names = None if hyper is None else hyper | self._also
         optimizers = [run.optimizer for run in self.runs]
-        self._hyper = hyperparameters(optimizers, device, names, {*cycled, *self._also})
+        self._hyper = hyperparameters(optimizers, device, names, {*found, *self._also})
         self._clipping = Bounds.of([run.train for run in self.runs], device)
         radii = [run.train.sam_rho or 0.0 for run in self.runs]
         self._sam = torch.tensor(radii, dtype=torch.float64, device=device) if radii[0] else None
+
+    def _set_rate(self, lane: int, lr: float) -> None:
+        """The lane's rate from the current step on, before it is scaled."""
+        at = slice(self.step, self.lengths[lane])
+        scales = self._rate_scales
+        self._rates[at, lane] = lr if scales is None else lr * scales[at, lane]
 
     def _initialize(self, unfold: bool) -> None:
         device, dtype = self.arrays.train[0].device, self.arrays.dtype
@@ -133,20 +141,21 @@ class Stack:
 
     def due(self) -> list[int]:
         """Lanes whose evaluation is due at the current step."""
-        grid = self._on_grid()
+        grid = self.reached(self.interval)
         return [lane for lane in range(self.lanes) if grid or self.step >= self.lengths[lane]]
 
-    def _on_grid(self) -> bool:
-        """Whether the last step has reached an evaluation of all lanes."""
-        return self.step // self.interval > self._before // self.interval
+    def reached(self, every: int) -> bool:
+        """Whether the last step has reached a multiple of ``every`` batches: with ``interval``,
+        an evaluation of all lanes."""
+        return self.step // every > self.last // every
 
     @property
     def step(self) -> int:
         return self.ends[self.updates]
 
     @property
-    def _before(self) -> int:
-        """``step`` before the last one."""
+    def last(self) -> int:
+        """``step`` before the last one: what that one began with."""
         return self.ends[self.updates - 1] if self.updates else -1
 
     def advance(self, until: int) -> None:
@@ -174,7 +183,7 @@ class Stack:
 
     def _inputs(self, count: int = 1) -> Inputs:
         """All tensors that the next step reads."""
-        hyper = self._hyper | {name: rows[self.step] for name, rows in self._cycled.items()}
+        hyper = self._hyper | {name: rows[self.step] for name, rows in self._courses.items()}
         hyper["lr"] = self._rates[self.step]
         batch, clipping = self._batch(count=count), self._clipping
         return Inputs(
@@ -242,39 +251,47 @@ class Stack:
                 *itertools.chain(
                     *(mean_metrics(self.network, params, buffers, x, loss) for x in splits)
                 ),
-                self._rates[self._before],
+                self._rates[self.last],
                 self._grad_norm,
-                *(values[self._before] for values in self._cycled.values()),
+                *(self._courses[name][self.last] for name in self._cycled),
             ]
             tensors = torch.stack(
                 [t.to(torch.float64) for t in [*found, *self._losses, *self._scores]]
             )
         metrics, losses = read_metrics(
-            tensors.cpu().numpy(), [*self._cycled], self._counts, self.runs[0], self.arrays
+            tensors.cpu().numpy(), self._cycled, self._counts, self.runs[0], self.arrays
         )
-        if self._on_grid():
+        if self.reached(self.interval):
             self._losses, self._scores, self._counts = [], [], []
         return metrics, losses
 
     def adapt(self, metrics: Mapping[str, npt.NDArray[np.float64]]) -> None:
         """Shows an evaluation's metrics to the schedules that follow them."""
-        if not self._on_grid():
+        if not self.reached(self.interval):
             return  # an evaluation for the sake of a lane that ended
         for lane, follows in enumerate(self._plateaus):
             if follows is None:
                 continue
             own = {name: float(values[lane]) for name, values in metrics.items()}
             if follows.observe(self.step, own):
-                self._rates[self.step : self.lengths[lane], lane] = follows.lr
+                self._set_rate(lane, follows.lr)
 
     def keep(self, lanes: Sequence[int]) -> Stack:
         """A stack of only these lanes, each at its step: compaction, and splitting."""
-        kept = object.__new__(Stack)
-        kept.__dict__ |= self.__dict__
-        kept.runs = [self.runs[lane] for lane in lanes]
-        kept._plateaus = [self._plateaus[lane] for lane in lanes]
-        kept.load_state_dict(self.lane_states(lanes))
-        return kept
+        return self.put([self.runs[lane] for lane in lanes], self.lane_states(lanes))
+
+    def put(self, runs: Sequence[RunConfig], state: Mapping[str, Any]) -> Stack:
+        """A stack like this one, with these lanes in place of its own.
+
+        Args:
+            state: a lane for each run, at any step.
+        """
+        made = object.__new__(Stack)
+        made.__dict__ |= self.__dict__
+        made.runs = list(runs)
+        made._plateaus = [plateau.of(run, self.steps_per_epoch) for run in runs]
+        made.load_state_dict(state)
+        return made
 
     def lane_states(self, lanes: Sequence[int]) -> StackState:
         """A copy of everything that training has changed in these lanes (``stack_state``)."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from typing import Any, TypeVar
 
 from trainables.stack_state import take
@@ -42,15 +42,26 @@ def checkpoint_of(saved: Mapping[str, Any], run_ids: Sequence[str]) -> dict[str,
     """
     known = [run_id for run_id in run_ids if run_id in saved["progress"]]
     progress = {run_id: {**saved["progress"][run_id], "lane": n} for n, run_id in enumerate(known)}
-    stacks, waiting = [], []
+    stacks = []
     for names, state in saved["stacks"]:
         lanes = [lane for lane, name in enumerate(names) if name in progress]
         if lanes:
             # Without the stack: building it may be just what kills.
-            stacks.append(([names[lane] for lane in lanes], take(state, lanes)))
-    for names, *how in saved["waiting"]:
-        if left := [name for name in names if name in progress]:
-            waiting.append((left, *how))
-    starts = {name: start for name, start in saved["starts"].items() if name in progress}
-    part = {"stacks": stacks, "waiting": waiting, "starts": starts, "progress": progress}
-    return {**saved, **part}
+            part = {**take(state, lanes), "compiled": False}
+            stacks.append(([names[lane] for lane in lanes], part))
+    plan = _plan_of(saved["plan"], progress)
+    return {**saved, "stacks": stacks, "progress": progress, "plan": plan}
+
+
+def _plan_of(plan: Mapping[str, Any], known: Container[str]) -> dict[str, Any]:
+    """How these runs are stacked: as before, but nothing is compiled, which may be what kills."""
+
+    def left(names: Sequence[str]) -> list[str]:
+        return [name for name in names if name in known]
+
+    return {
+        "groups": [(left(names), source) for names, source in plan["groups"]],
+        "choices": [{**choice, "compiled": False} for choice in plan["choices"]],
+        "waiting": [(left(names), *how) for names, *how in plan["waiting"] if left(names)],
+        "starts": {name: start for name, start in plan["starts"].items() if name in known},
+    }

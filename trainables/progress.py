@@ -37,6 +37,21 @@ class Report:
 
     rows: list[dict[str, Any]]
     progress: list[dict[str, Any]]
+    events: list[dict[str, Any]] = field(default_factory=list)
+    """Copies made in populations (``population.Exchange``)."""
+
+
+def row(progress: Progress, values: Mapping[str, float]) -> dict[str, Any]:
+    """A row of history: what was measured where the run stands now."""
+    return {
+        "run_id": progress.run_id,
+        "level": 0,
+        "step": progress.steps,
+        "epoch": progress.epochs,
+        "examples": progress.examples,
+        "seconds": progress.wall_seconds,
+        **values,
+    }
 
 
 def with_best(best: Mapping[str, float], values: Mapping[str, float]) -> dict[str, float]:

@@ -262,6 +262,7 @@ class RayPack(tune.Trainable):  # type: ignore[misc]  # ray has no types
             "report": self._session.reports,
             "rows": report.rows,
             "progress": report.progress,
+            "events": report.events,
             "threads": self._session.threads,
             "choices": [dataclasses.asdict(choice) for choice in self._session.choices],
             "notes": notes,

@@ -11,15 +11,15 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import torch
 
+from trainables import population
 from trainables.configs.run import RunConfig
 from trainables.configs.schedules import cycling
 from trainables.data.dataset import DataSet
 from trainables.engine import Stack
 from trainables.pack_stacks import PackStacks, Settings, Start
-from trainables.progress import Progress, Report, verdict, with_best
-from trainables.stack_width import Choice, release_memory
+from trainables.progress import Progress, Report, row, verdict, with_best
+from trainables.stack_width import Choice, attempt, release_memory
 
 __all__ = ["Ended", "PackSession", "Settings", "Start"]
 
@@ -121,14 +121,24 @@ class PackSession:
                 rows += self._evaluate(part_ids, part, due)
                 self._show_ended(part_ids, part)
                 self._keep_unfinished(part_ids, part)
+        events = self._exchange()
         reported = [self.progress[run_id] for run_id in self._plan.runs if run_id in touched]
-        return Report(rows, [dataclasses.asdict(progress) for progress in reported])
+        return Report(rows, [dataclasses.asdict(progress) for progress in reported], events)
+
+    def _exchange(self) -> list[dict[str, Any]]:
+        """Members of populations that copy others, where that is due; what was copied."""
+        found = population.exchange(self._stacks, self.progress)
+        self._plan.runs |= found.runs
+        self._stacks = []
+        for run_ids, stack in found.stacks:
+            self._keep_unfinished(run_ids, stack)
+        return found.events
 
     def _advance_or_split(
         self, run_ids: list[str], stack: Stack, touched: set[str]
     ) -> list[tuple[list[str], Stack]]:
         started = time.perf_counter()
-        failure = _attempt(stack)
+        failure = attempt(stack)
         share = (time.perf_counter() - started) / len(run_ids)
         for run_id in run_ids:
             self.progress[run_id].wall_seconds += share
@@ -163,17 +173,9 @@ class PackSession:
             if cycling(self._plan.runs[run_id].schedule) is None:
                 values.pop("momentum", None)  # a neighbour's varies
             self._update(progress, stack, lane, values, losses[:, lane])
-            rows.append(
-                {
-                    "run_id": run_id,
-                    "level": 0,
-                    "step": progress.steps,
-                    "epoch": progress.epochs,
-                    "examples": progress.examples,
-                    "seconds": progress.wall_seconds,
-                    **values,
-                }
-            )
+            held = population.in_force(stack.runs[lane], stack.last)
+            shown = {f"optimizer.{name}": value for name, value in held.items()}
+            rows.append(row(progress, values | shown))
         return rows
 
     def _update(
@@ -188,8 +190,10 @@ class PackSession:
         self._clock(progress, stack)
         progress.final = values
         progress.best = with_best(progress.best, values)
-        progress.status, progress.reason = verdict(
-            config, values, losses, ended=stack.step >= stack.lengths[lane]
+        ended = stack.step >= stack.lengths[lane]
+        found = verdict(config, values, losses, ended=ended)
+        progress.status, progress.reason = population.spared(
+            config, progress.reason, *found, ended=ended
         )
 
     def _clock(self, progress: Progress, stack: Stack) -> None:
@@ -223,6 +227,7 @@ class PackSession:
             "plan": self._plan.state_dict(),
             "progress": {r: dataclasses.asdict(p) for r, p in self.progress.items()},
             "reports": self.reports,
+            "lineages": population.lineages(self._plan.runs),
         }
 
     @classmethod
@@ -241,6 +246,8 @@ class PackSession:
         """
         session = cls([], data, settings, ended=ended)
         known = {run_id: run for run_id, run in runs if run_id in saved["progress"]}
+        population.check_whole(known.values())
+        known = population.with_lineages(known, saved["lineages"])
         session.reports = saved["reports"]
         session.progress = {r: Progress(**p) for r, p in saved["progress"].items()}
         session._plan.load_state_dict(saved["plan"], known)
@@ -249,17 +256,3 @@ class PackSession:
             for run_ids, state in saved["stacks"]
         ]
         return session
-
-
-def _attempt(stack: Stack) -> Exception | None:
-    """Advances the stack to its next stop; what it raised (out of memory, a user's code).
-
-    A step's results are assigned once it is complete, so the stack is whole after a failure.
-    """
-    try:
-        stack.advance(stack.next_stop())
-        if stack.arrays.train[0].is_cuda:
-            torch.cuda.synchronize()
-    except Exception as error:  # anything that a user's module may raise
-        return error
-    return None

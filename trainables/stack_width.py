@@ -276,6 +276,20 @@ class _Look:
             return math.inf
 
 
+def attempt(stack: Stack) -> Exception | None:
+    """Advances the stack to its next stop; what it raised (out of memory, a user's code).
+
+    A step's results are assigned once it is complete, so the stack is whole after a failure.
+    """
+    try:
+        stack.advance(stack.next_stop())
+        if stack.arrays.train[0].is_cuda:
+            torch.cuda.synchronize()
+    except Exception as error:  # anything that a user's module may raise
+        return error
+    return None
+
+
 def release_memory() -> None:
     """Gives the device what PyTorch keeps of freed tensors, after it ran out of memory."""
     if torch.cuda.is_available():

@@ -93,7 +93,7 @@ class Recorder(tune.Callback):  # type: ignore[misc]  # ray has no types
             self._groups[task.pack_id] = len(result["choices"])
             self._store.set_pack(task.pack_id, status="running", settings=_settings(task, result))
         if self._decider is None:
-            self._store.record(task.pack_id, result["rows"], outcomes)
+            self._store.record(task.pack_id, result["rows"], outcomes, events=result["events"])
         else:
             outcomes = self._decider.take_in(
                 task, result["report"], result["rows"], outcomes, done=result["finished"]

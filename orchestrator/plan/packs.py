@@ -44,7 +44,8 @@ def make_packs(
 
     Runs are grouped by fusion key. One group makes ``slots`` packs of equal size, or the next
     multiple that respects ``most_lanes``; several groups share the slots by their work. Each
-    group is dealt out in order of length, so that its packs end together. A run of a user's own
+    group is dealt out in order of length, so that its packs end together. A population is one
+    pack. A run of a user's own
     function is a pack of its own, in the order of the study.
 
     Args:
@@ -66,17 +67,21 @@ def by_kind(runs: Mapping[str, Run]) -> tuple[dict[str, RunConfig], dict[str, Fu
 def _fused(
     runs: Mapping[str, RunConfig], slots: int, most_lanes: int | None, starts: Mapping[str, int]
 ) -> list[Pack]:
-    groups: dict[tuple[str, int], list[str]] = {}
+    groups: dict[tuple[str, int, int], list[str]] = {}
     for name, config in runs.items():
-        groups.setdefault((fusion_key(config), starts.get(name, 0)), []).append(name)
+        population = -1 if config.population is None else config.seed
+        key = (fusion_key(config), starts.get(name, 0), population)
+        groups.setdefault(key, []).append(name)
     left = {name: max(1, work(run) - starts.get(name, 0)) for name, run in runs.items()}
     cost = {name: left[name] * run.train.batch_size for name, run in runs.items()}
     total = sum(cost.values())
     wanted = slots if len(groups) == 1 else slots * _PACKS_A_SLOT
     packs: list[Pack] = []
-    for names in groups.values():
+    for (_, _, population), names in groups.items():
         share = sum(cost[name] for name in names) / total
-        count = _pack_count(len(names), share * wanted, slots, most_lanes or MOST_LANES)
+        count = 1
+        if population < 0:
+            count = _pack_count(len(names), share * wanted, slots, most_lanes or MOST_LANES)
         by_length = sorted(names, key=lambda name: -cost[name])
         packs += [_pack(by_length[first::count], cost) for first in range(count)]
     return sorted(packs, key=lambda pack: -pack.cost)

@@ -12,7 +12,7 @@ import pandas as pd
 
 from orchestrator.report.labels import Axis, configuration_labels, find_axes
 from orchestrator.report.statistics import Mode, ranking
-from orchestrator.store import Store
+from orchestrator.store import Copied, Store
 
 DRAWN_SHARE = 0.7
 """An axis with a value of its own in this share of the configurations was drawn."""
@@ -42,6 +42,14 @@ class Results:
     metric: str
     mode: Mode
     top: int
+    copies: tuple[Copied, ...] = ()
+    """Who went on as whom in the study's populations."""
+
+    @property
+    def populations(self) -> bool:
+        """Whether runs are members of populations, so that axes are only what they began with."""
+        size = "config.population.size"
+        return size in self.runs and bool(self.runs[size].notna().any())
 
     @property
     def trainable(self) -> str:
@@ -98,15 +106,21 @@ def load_results(folder: Path) -> Results:
     """
     with Store.open(folder) as store:
         meta, runs, history = store.meta(), store.runs(), store.history()
+        copies = tuple(store.copies())
     objective = meta.get("objective") or {}
     metric = objective.get("metric", "valid/loss")
-    return build_results(
-        meta, runs, history, metric=metric, mode="max" if objective.get("mode") == "max" else "min"
-    )
+    mode: Mode = "max" if objective.get("mode") == "max" else "min"
+    return build_results(meta, runs, history, metric=metric, mode=mode, copies=copies)
 
 
 def build_results(
-    meta: Mapping[str, Any], runs: pd.DataFrame, history: pd.DataFrame, *, metric: str, mode: Mode
+    meta: Mapping[str, Any],
+    runs: pd.DataFrame,
+    history: pd.DataFrame,
+    *,
+    metric: str,
+    mode: Mode,
+    copies: tuple[Copied, ...] = (),
 ) -> Results:
     """Results from frames in the export schema, wherever they come from."""
     named = {str(column): str(column).removeprefix("config.") for column in runs.columns}
@@ -129,6 +143,7 @@ def build_results(
         metric=metric,
         mode=mode,
         top=int(report.get("top") or 5),
+        copies=copies,
     )
 
 

@@ -7,6 +7,7 @@ from orchestrator.spec.ranges import Range as Range
 from orchestrator.spec.schema import json_schema as json_schema
 from orchestrator.spec.searches import Grid as Grid
 from orchestrator.spec.searches import Optuna as Optuna
+from orchestrator.spec.searches import Pbt as Pbt
 from orchestrator.spec.searches import Random as Random
 from orchestrator.spec.searches import Searcher as Searcher
 from orchestrator.spec.searches import Sobol as Sobol

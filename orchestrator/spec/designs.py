@@ -11,7 +11,7 @@ from typing import Any
 from orchestrator.spec.axes import Axis
 from orchestrator.spec.collector import Collector
 from orchestrator.spec.errors import Place, Problem, listed
-from orchestrator.spec.searches import Grid, Random, Search, Sobol
+from orchestrator.spec.searches import Grid, Pbt, Random, Search, Sobol
 from orchestrator.spec.space import Space
 from orchestrator.spec.varied import Choice
 
@@ -124,7 +124,7 @@ def _grid(collector: Collector) -> str:
 
 def _draw(collector: Collector, search: Search) -> str:
     assert not isinstance(search, Grid)
-    runs = search.runs if isinstance(search, Random | Sobol) else min(search.runs, SAMPLE)
+    runs = search.runs if isinstance(search, Random | Sobol | Pbt) else min(search.runs, SAMPLE)
     misses = 0
     for unit in _units(search, len(collector.space.dimensions)):
         if len(collector.rows) >= runs or misses >= MAX_MISSES:
@@ -136,12 +136,12 @@ def _draw(collector: Collector, search: Search) -> str:
             for dimension, share in zip(collector.space.dimensions, unit, strict=True)
         )
         misses = 0 if collector.add(cells) else misses + 1
-    if not isinstance(search, Random | Sobol):
+    if not isinstance(search, Random | Sobol | Pbt):
         return f"{search.name}, {_count(search.runs)}"
     return _in_words(search, collector)
 
 
-def _in_words(search: Random | Sobol, collector: Collector) -> str:
+def _in_words(search: Random | Sobol | Pbt, collector: Collector) -> str:
     rows = len(collector.rows)
     line = f"{search.name}, {_count(rows)}, seed {search.seed}"
     if rows < search.runs:
@@ -162,7 +162,7 @@ def _too_few(collector: Collector, search: Search) -> str | None:
         return (
             None if rows else f"allow none of the grid's {len(collector.refused_rows):,} {points}"
         )
-    wanted = search.runs if isinstance(search, Random | Sobol) else 1
+    wanted = search.runs if isinstance(search, Random | Sobol | Pbt) else 1
     if rows >= wanted or refused <= collector.repeated:
         return None
     total = rows + refused + collector.repeated

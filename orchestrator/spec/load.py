@@ -9,13 +9,13 @@ from typing import Any
 
 from orchestrator.spec.axes import Axis, parse_axes
 from orchestrator.spec.combinations import Configs, Rows, assembled, cross_checked, split, validated
-from orchestrator.spec.designs import Design
 from orchestrator.spec.errors import Problem, SpecError, listed, shown, suggestion
 from orchestrator.spec.fixed import fixed_sections, one_objective, unmeasured_objectives
 from orchestrator.spec.overrides import overridden, with_default
 from orchestrator.spec.own_training import own_axis, own_key, own_runs
-from orchestrator.spec.planning import planned
-from orchestrator.spec.searches import Optuna, Searcher
+from orchestrator.spec.planning import Planned, planned
+from orchestrator.spec.populations import axis_problems, populated
+from orchestrator.spec.searches import Optuna, Pbt, Searcher
 from orchestrator.spec.sections import FIXED, NOT_YET, SWEPT
 from orchestrator.spec.seeds import parse_seeds
 from orchestrator.spec.stopping import check_stopping, parse_stopping
@@ -45,7 +45,7 @@ def load_study(path: Path | str, overrides: Sequence[str] = ()) -> Study:
     text, root = read_file(path)
     root = overridden(_mapping(root), overrides)
     own = _child(root, "trainable")
-    axes, axis_problems = parse_axes(_child(root, "sweep"), wrong_path=own_axis if own else None)
+    axes, wrong_axes = parse_axes(_child(root, "sweep"), wrong_path=own_axis if own else None)
     seeds, seed_problems = parse_seeds(_child(root, "seeds"))
     fixed, fixed_problems = fixed_sections(root)
     stopping = _child(root, "early_stopping")
@@ -55,15 +55,17 @@ def load_study(path: Path | str, overrides: Sequence[str] = ()) -> Study:
     fixed["early_stopping"] = rules
     problems = [
         *_top_level(root),
-        *axis_problems,
+        *wrong_axes,
         *seed_problems,
         *fixed_problems,
         *rule_problems,
     ]
     plan = planned(root, axes, len(seeds), problems)
     problems += plan.problems + one_objective(root, plan.search, fixed["objectives"])
+    if isinstance(plan.search, Pbt):
+        problems += axis_problems(root, axes, own=own is not None)
     runs, run_problems = (
-        _trained(root, plan.design, fixed, problems)
+        _trained(root, plan, fixed, problems)
         if own is None
         else own_runs(
             own, _child(root, "config") or Node({}, own.place), plan.design.axes, plan.design.rows
@@ -95,13 +97,14 @@ def load_study(path: Path | str, overrides: Sequence[str] = ()) -> Study:
 
 
 def _trained(
-    root: Node, design: Design, fixed: dict[str, Any], found: Sequence[Problem]
+    root: Node, plan: Planned, fixed: dict[str, Any], found: Sequence[Problem]
 ) -> tuple[Sequence[Run], list[Problem]]:
     """The configurations that Regatta trains, and what is wrong with those that are none.
 
     Args:
         found: problems that the study has already; what depends on all of it is then not looked at.
     """
+    design = plan.design
     rows = split(design.axes, design.rows, SWEPT)
     sections = _sections(root, design.axes, rows)
     missing = _missing(root, design.axes)
@@ -119,7 +122,12 @@ def _trained(
                 configs["train"].values(),
             )
         )
-    return ([], problems) if problems or found else (assembled(rows, configs), [])
+    if problems or found:
+        return [], problems
+    runs = assembled(rows, configs)
+    if isinstance(plan.search, Pbt):
+        return populated(root, plan.search, plan.axes, runs, fixed)
+    return runs, []
 
 
 def _mapping(root: Node) -> Node:

@@ -119,7 +119,7 @@ def _sections() -> tuple[dict[str, Any], dict[str, Any], dict[str, Any]]:
         if section in TABLES:
             definition["required"] = ["name"]
         if section == "search":
-            definition["required"] = ["name", "runs"] if needed else []
+            definition["required"] = ["name", *(k for k in needed if k != "name")] if needed else []
         if name == "module:callable":
             _named(definition, RAY_SEARCHERS if section == "search" else ())
     schemas = {name: references[("section", name), "validation"] for name in CLASSES}

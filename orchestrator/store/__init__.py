@@ -4,6 +4,9 @@ from orchestrator.store.database import Store as Store
 from orchestrator.store.decisions import Decision as Decision
 from orchestrator.store.inherit import Trained as Trained
 from orchestrator.store.patience import StorageError as StorageError
+from orchestrator.store.populations import Copied as Copied
+from orchestrator.store.populations import Lineage as Lineage
+from orchestrator.store.populations import lineage as lineage
 from orchestrator.store.repair import StoreError as StoreError
 from orchestrator.store.schema import FINISHED as FINISHED
 from orchestrator.store.schema import SCHEMA_VERSION as SCHEMA_VERSION

@@ -10,11 +10,21 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
-from orchestrator.store import decisions, faults, history, packs, repair, standing, suggestions
+from orchestrator.store import (
+    decisions,
+    faults,
+    history,
+    packs,
+    populations,
+    repair,
+    standing,
+    suggestions,
+)
 from orchestrator.store.connection import connect, make_tables
 from orchestrator.store.decisions import Decision
 from orchestrator.store.inherit import Trained, inherit, metrics_of, trained_runs
 from orchestrator.store.patience import Patience, StorageError, lasting
+from orchestrator.store.populations import Copied
 from orchestrator.store.repair import StoreError as StoreError
 from orchestrator.store.saved import saved_sentence
 from orchestrator.store.schema import FILE, READABLE
@@ -221,6 +231,7 @@ class Store:
         *,
         report: int = 0,
         decision: Decision | None = None,
+        events: Sequence[Mapping[str, Any]] = (),
     ) -> None:
         """One report of a pack: history rows and how its runs stand now, in one transaction.
 
@@ -230,10 +241,12 @@ class Store:
         Args:
             report: its number in the pack.
             decision: what follows from it.
+            events: copies made in populations.
         """
         with self._transaction():
             history.insert(self._db, self._metrics, rows)
             standing.write(self._db, pack_id, outcomes)
+            populations.write(self._db, events)
             decisions.note_report(self._db, pack_id, report)
             if decision is not None:
                 decisions.write(self._db, decision)
@@ -245,6 +258,10 @@ class Store:
     def decisions(self, pack_id: str | None = None) -> list[Decision]:
         """What was decided for one pack, or for all, in the order of their reports."""
         return decisions.read(self._db, pack_id)
+
+    def copies(self) -> list[Copied]:
+        """Who went on as whom in the populations of a study, in the order of steps."""
+        return populations.read(self._db)
 
     def trained_runs(self) -> list[Trained]:
         """Every run that has ended and is not trained again, of earlier plans, too."""
@@ -358,6 +375,16 @@ class Store:
         from orchestrator.store import frames
 
         return frames.history(self._db, self._metric_columns())
+
+    def population(self) -> pd.DataFrame:
+        """Every copy made in a population: one row each; empty where there was none.
+
+        Columns: run_id, seed, step (batches), source, and ``optimizer.`` and a name for each
+        hyperparameter from there on.
+        """
+        from orchestrator.store import frames
+
+        return frames.population(self.copies(), self._db)
 
     def reports(self) -> Iterator[dict[str, Any]]:
         """The rows of all planned runs as they were recorded, run after run, in order of steps.

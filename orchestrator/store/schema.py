@@ -40,6 +40,10 @@ CREATE TABLE decisions (
 CREATE TABLE suggestions (
     suggestion_id TEXT PRIMARY KEY, point TEXT NOT NULL, run_ids TEXT NOT NULL
 ) WITHOUT ROWID;
+CREATE TABLE population (
+    run_id TEXT NOT NULL, step INTEGER NOT NULL, source TEXT NOT NULL, "values" TEXT NOT NULL,
+    PRIMARY KEY (run_id, step)
+) WITHOUT ROWID;
 """
 MIGRATIONS = {
     1: """
@@ -50,6 +54,10 @@ CREATE TABLE decisions (
 ) WITHOUT ROWID;
 CREATE TABLE suggestions (
     suggestion_id TEXT PRIMARY KEY, point TEXT NOT NULL, run_ids TEXT NOT NULL
+) WITHOUT ROWID;
+CREATE TABLE population (
+    run_id TEXT NOT NULL, step INTEGER NOT NULL, source TEXT NOT NULL, "values" TEXT NOT NULL,
+    PRIMARY KEY (run_id, step)
 ) WITHOUT ROWID;
 """
 }

@@ -225,7 +225,7 @@ def test_a_schedule_keeps_its_epochs(make_run: Maker, small_data: DataSet) -> No
     rates = {}
     for after in list(stack.ends)[1:]:
         stack.advance(after)
-        rates[after] = stack._rates[stack._before, 0].item()
+        rates[after] = stack._rates[stack.last, 0].item()
     for after, rate in rates.items():
         assert rate == pytest.approx(0.1 ** ((after - 1) // 14))
 

@@ -20,7 +20,7 @@ from trainables.configs.base import Steps
 from trainables.configs.run import run_id
 from trainables.data import DataSet
 from trainables.engine import Stack
-from trainables.hyper import momenta
+from trainables.hyper import courses
 from trainables.lanes import permutation
 from trainables.schedules import course
 from trainables.session import PackSession, Settings
@@ -121,7 +121,7 @@ def test_trajectories_equal_torch(
     stack = _stack([run], small_data)
     stack.advance(STEPS)
     expected, used = _by_hand(run, optimizer_of, small_data)
-    (table,) = momenta([run], stack.steps_per_epoch).values()
+    (table,) = courses([run], stack.steps_per_epoch).values()
     assert table[:, 0].tolist() == used
     assert max(used) - min(used) > 0.09, "it moves"
     for key, tensor in expected.items():
@@ -180,7 +180,7 @@ def test_resumed_and_compacted(make_run: Maker, small_data: DataSet) -> None:
 def test_nothing_is_added_where_no_lane_cycles(make_run: Maker, small_data: DataSet) -> None:
     runs = [_run(make_run, optimizer=o.Sgd(lr=0.1), schedule=s.OneCycle())]
     stack = _stack(runs, small_data)
-    assert stack._cycled == {}
+    assert stack._courses == {}
     assert "momentum" not in stack._hyper
 
 

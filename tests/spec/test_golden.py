@@ -14,6 +14,7 @@ from orchestrator.spec import (
     Optuna,
     OwnExecution,
     OwnObjective,
+    Pbt,
     Random,
     Report,
     Resources,
@@ -30,6 +31,7 @@ from trainables.configs.optimizers import (
     AdamW,
     Sgd,
 )
+from trainables.configs.population import Change, Mutable, Population
 from trainables.configs.schedules import (
     Constant,
     Cosine,
@@ -50,6 +52,20 @@ DEFAULTS: list[tuple[Config, dict[str, Any]]] = [
         Optuna(runs=3),
         {"name": "optuna", "runs": 3, "seed": 0, "sampler": "tpe", "options": {}, **FREE},
     ),
+    (
+        Pbt(population=4, interval=0.25),
+        {
+            "name": "pbt",
+            "population": 4,
+            "interval": 0.25,
+            "quantile": 0.25,
+            "resample": 0.25,
+            "factors": [0.8, 1.2],
+            "seed": 0,
+            **FREE,
+        },
+    ),
+    (Mutable(name="lr", low=0.1, high=1.0), {"name": "lr", "low": 0.1, "high": 1.0, "log": False}),
     (Searcher(name="bohb", runs=3), {"name": "bohb", "runs": 3, "options": {}, **FREE}),
     (FunctionRun(trainable="a:b"), {"trainable": "a:b", "config": {}, "seed": 0}),
     (
@@ -94,6 +110,23 @@ RUN_IDS: dict[str, RunConfig | FunctionRun] = {
     "82976324ae313c57": run(optimizer=AdamW(lr=0.003), train=Train(steps=1000, batch_size=128)),
     "6a3628c42b777de7": run(
         model=UserModel(name="a.b:c", args={"width": 3, "deep": [1, {"x": None}]})
+    ),
+    "a6c0df114730fc3a": run(
+        train=Train(epochs=30.0, changes=(Change(step=7, optimizer={"lr": 0.5}),))
+    ),
+    "9aafe6da45b87fe9": run(
+        population=Population(
+            size=3,
+            interval=Epochs(epochs=2.0),
+            quantile=0.5,
+            resample=0.25,
+            factors=(0.8, 1.2),
+            seed=0,
+            metric="valid/loss",
+            mode="min",
+            space=(Mutable(name="lr", low=0.1, high=1.0, log=True),),
+            members="0123456789abcdef",
+        )
     ),
     "7ea030f9d35bc1e2": FunctionRun(trainable="a.b:c"),
     "43dce18c0dc33dce": FunctionRun(

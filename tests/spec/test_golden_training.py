@@ -251,6 +251,7 @@ DEFAULTS: list[tuple[Config, dict[str, Any]]] = [
             "swa": None,
             "batch_growth": None,
             "augment": None,
+            "changes": [],
         },
     ),
     (Swa(), {"start": 0.75, "every": {"epochs": 1.0}}),
