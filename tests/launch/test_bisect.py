@@ -86,7 +86,14 @@ class Driver:
             | {"error": "", "final": {}, "best": {}}
             for lane, (name, _) in enumerate(self.parts(trial)[0].runs)
         ]
-        result = {"progress": progress, "rows": [], "choices": [], "notes": {}, "threads": 1}
+        result = {
+            "progress": progress,
+            "rows": [],
+            "choices": [],
+            "notes": {},
+            "threads": 1,
+            "events": [],
+        }
         self.recorder.on_trial_result(0, [], self.trials[trial], result | {"finished": finished})
 
 
