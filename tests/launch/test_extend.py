@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 import random
 from pathlib import Path
@@ -134,7 +135,7 @@ def test_tasks_carry_where_their_runs_begin_and_the_store_the_history(
     longer = load_study(spec, ["train.epochs=20", "execution.checkpoint_every={minutes: 5}"])
     left, runs = _plan(longer, store), _runs(longer)
     extension = extension_of(store, runs, left)
-    tasks = make_tasks(longer, store, runs, left, 2, "cpu", extension)
+    tasks = make_tasks(longer, store, runs, left, 2, {"CPU": 1.0, "GPU": 0.0}, [2.0], extension)
     of_run = {name: task for task in tasks for name, _ in task.runs}
     assert set(of_run) == set(left)
     for task in tasks:
@@ -158,7 +159,8 @@ def test_tasks_carry_where_their_runs_begin_and_the_store_the_history(
     # A launch that died here goes on with the same packs and says nothing more of it.
     again = extension_of(store, runs, left)
     assert again.line == ""
-    assert make_tasks(longer, store, runs, left, 5, "cpu", again) == sorted(
+    same = make_tasks(longer, store, runs, left, 5, {"CPU": 1.0, "GPU": 0.0}, [2.0], again)
+    assert [dataclasses.replace(task, at_once=2) for task in same] == sorted(
         tasks, key=lambda task: task.pack_id
     )
     assert len(store.history().query("run_id == @name")) == 3
