@@ -14,6 +14,7 @@ from orchestrator.store import Store
 from tests.launch.conftest import STUDY
 from trainables.configs.base import to_plain
 from trainables.ray_pack import PackTask
+from trainables.session import Settings
 
 
 def _tasks(study: Study, store: Store, done: set[str], slots: int = 2) -> list[PackTask]:
@@ -89,3 +90,22 @@ def test_few_packs_have_more_threads_and_keep_them(tmp_path: Path) -> None:
         many = _tasks(load(), store, set(), slots=5)
         assert _asked(many) == [(1, 1.0)] * 5
         assert sum(threads for threads, _ in _asked(many)) <= 5
+
+
+def test_a_pack_that_has_begun_keeps_how_it_is_compiled(tmp_path: Path) -> None:
+    (tmp_path / "study.yaml").write_text(STUDY)
+    load = partial(load_study, tmp_path / "study.yaml")
+    changed = load(["execution.compile=off"])
+    with Store.create(tmp_path / "store") as store:
+        tasks = _tasks(load(["execution.compile=on"]), store, set())
+        assert {task.settings["compile"] for task in tasks} == {"on"}
+        store.set_pack(tasks[0].pack_id, status="running", settings=tasks[0].settings)
+        assert _compiling(_tasks(changed, store, set()))[tasks[0].pack_id] == "on"
+        older = {key: value for key, value in tasks[0].settings.items() if key != "compile"}
+        store.set_pack(tasks[0].pack_id, status="running", settings=older)
+        assert _compiling(_tasks(changed, store, set()))[tasks[0].pack_id] is None
+        assert Settings().compile == "auto"
+
+
+def _compiling(tasks: list[PackTask]) -> dict[str, str | None]:
+    return {task.pack_id: task.settings.get("compile") for task in tasks}
