@@ -15,6 +15,8 @@ _NAMES = {
     "LaunchError": "orchestrator.launch",
     "plan_study": "orchestrator.api",
     "run_study": "orchestrator.api",
+    "simulate_study": "orchestrator.api",
+    "SimulateError": "orchestrator.simulate",
     "export_results": "orchestrator.api",
     "replay_study": "orchestrator.api",
     "sync_study": "orchestrator.api",

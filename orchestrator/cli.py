@@ -14,11 +14,18 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 from rich.console import Console
 
+from orchestrator.cli_input import Folder, Results, Set, SpecFile
+from orchestrator.cli_input import fail as _fail
+from orchestrator.cli_input import load as _load
+from orchestrator.cli_input import say as _say
+from orchestrator.cli_input import wrong_input as _wrong_input
+from orchestrator.cli_simulate import EXAMPLE, simulate
+
 if TYPE_CHECKING:
     from orchestrator.api import Plan
     from orchestrator.spec import Study
 
-WRONG_INPUT, INTERRUPTED = 2, 130
+INTERRUPTED = 130
 
 app = typer.Typer(
     help="Sweeps of deep-learning optimization studies: one YAML file in, one report out.",
@@ -27,53 +34,11 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode="rich",
 )
-SpecFile = Annotated[Path, typer.Argument(metavar="SPEC", help="the study, a YAML file")]
-Folder = Annotated[
-    Path, typer.Argument(metavar="DIR", help="a study's results, e.g. results/lr-schedules")
-]
-Results = Annotated[Path, typer.Option("--results", metavar="DIR", help="where results go")]
-Set = Annotated[
-    list[str] | None,
-    typer.Option("--set", metavar="PATH=VALUE", help="overrides the study; may be repeated"),
-]
 
 
 def main() -> None:
     """Entry point of ``regatta``."""
     app()
-
-
-@contextmanager
-def _wrong_input() -> Iterator[None]:
-    """Turns what the user can mend into lines on stderr and exit code 2."""
-    import sqlite3
-
-    from orchestrator.spec import SpecError
-    from orchestrator.store.repair import StoreError
-
-    try:
-        yield
-    except (SpecError, StoreError) as error:
-        _fail(str(error))
-    except OSError as error:
-        _fail(f"{error.filename or 'input'}: {error.strerror or error}")
-    except sqlite3.DatabaseError as error:
-        _fail(f"the store is damaged ({error}); `regatta run` repairs it")
-
-
-def _fail(message: str) -> None:
-    print(message, file=sys.stderr)  # noqa: T201 - this is the command line
-    raise typer.Exit(WRONG_INPUT)
-
-
-def _say(text: str) -> None:
-    print(text, flush=True)  # noqa: T201 - this is the command line
-
-
-def _load(spec: Path, overrides: list[str] | None) -> Study:
-    from orchestrator.spec import load_study
-
-    return load_study(spec, overrides or [])
 
 
 @app.command(epilog="Example: regatta validate sweeps/lr_schedules.yaml")
@@ -129,16 +94,15 @@ def _plan_as_data(planned: Plan) -> dict[str, Any]:
 def _show_plan(planned: Plan) -> None:
     from rich.table import Table
 
+    from orchestrator.plan.searched import search_in_words
     from orchestrator.progress import duration
 
     study, expected = planned.study, planned.estimate
     table = Table.grid(padding=(0, 2))
-    axes = " × ".join(f"{len(values)} {path}" for path, values in study.axes.items())
-    if study.search.name != "grid":
-        axes = ", ".join(study.axes)
     table.add_row("study", study.name)
-    table.add_row("design", study.design)
-    table.add_row("axes", f"{axes or 'none'} × {len(study.seeds)} seeds")
+    if not study.adaptive:
+        table.add_row("design", study.design)
+    table.add_row("axes", _axes_in_words(study))
     done = f", {planned.finished} of them finished" if planned.finished else ""
     table.add_row("runs", f"{planned.runs}{done}")
     if planned.extension:
@@ -147,9 +111,10 @@ def _show_plan(planned: Plan) -> None:
     more = ", …" if len(planned.packs) > 8 else ""
     how = f", lanes: {lanes}{more}" if study.trainable is None else ", one run each"
     each = f", {planned.cpus:g} CPUs each" if planned.cpus > 1 else ""
-    packs = "made on the way" if study.adaptive else str(len(planned.packs))
-    how = "" if study.adaptive else how
-    table.add_row("packs", f"{packs} on {planned.slots} slots{how}{each}")
+    if study.adaptive:
+        table.add_row("search", search_in_words(study, planned.slots))
+    else:
+        table.add_row("packs", f"{len(planned.packs)} on {planned.slots} slots{how}{each}")
     if expected.seconds is None or expected.slot_seconds is None:
         table.add_row("time", f"not known: {expected.basis}")
     else:
@@ -158,6 +123,16 @@ def _show_plan(planned: Plan) -> None:
         took = f"{about} {duration(expected.seconds)} ({expected.basis})"
         table.add_row("time", f"{took}, {hours:.2g} CPU-hours")
     Console().print(table)
+
+
+def _axes_in_words(study: Study) -> str:
+    axes = " × ".join(f"{len(values)} {path}" for path, values in study.axes.items())
+    if study.search.name != "grid":
+        axes = ", ".join(study.axes)
+    return f"{axes or 'none'} × {len(study.seeds)} seeds"
+
+
+app.command(epilog=EXAMPLE)(simulate)
 
 
 @app.command(

@@ -34,16 +34,22 @@ class Tally:
     """Counts what has been reported: runs by status, steps, the best value so far."""
 
     def __init__(
-        self, objective: OwnObjective, work: Mapping[str, float], outcomes: Sequence[Outcome]
+        self,
+        objective: OwnObjective,
+        work: Mapping[str, float],
+        outcomes: Sequence[Outcome],
+        runs: int = 0,
     ) -> None:
         """
         Args:
             work: run_id → its whole training in steps or so, for the time left; empty where
                 nothing is known of it: runs are counted then.
             outcomes: how the runs stand in the store.
+            runs: how many there will be, where that is more than there are.
         """
         self.objective = objective
         self._work = work
+        self._runs = runs
         self._status = {outcome.run_id: outcome.status for outcome in outcomes}
         self._steps = {outcome.run_id: outcome.steps for outcome in outcomes}
         self._since = time.monotonic()
@@ -89,7 +95,7 @@ class Tally:
     def share_done(self) -> float:
         """Share of the study's work that needs no more training, in [0, 1]."""
         if not self._work:
-            return self._finished() / max(1, len(self._status))
+            return self._finished() / max(1, len(self._status), self._runs)
         total = sum(self._work.values())
         done = sum(
             work if self._status.get(name) in FINISHED else min(work, self._steps.get(name, 0))

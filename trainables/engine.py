@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -13,25 +14,19 @@ from torch import Tensor
 
 from trainables import averaging, models, plateau, precision
 from trainables.arrays import Arrays
-from trainables.batches import Batches
-from trainables.clipping import Bounds, clip
-from trainables.configs.run import (
-    SCORES,
-    RunConfig,
-    evaluation_interval,
-    length,
-    measured,
-    step_ends,
-)
-from trainables.evaluation import derived, mean_metrics
-from trainables.forward import Network, training_losses
-from trainables.gradients import Batch, Gradients, batch_gradients, in_parts, uphill
+from trainables.batches import Batches, check_size
+from trainables.clipping import Bounds
+from trainables.compiled import Program, compile_step
+from trainables.configs.run import RunConfig, evaluation_interval, length, step_ends
+from trainables.evaluation import mean_metrics, read_metrics
+from trainables.forward import Network
+from trainables.gradients import Batch, in_parts
 from trainables.hyper import courses, cycled_field, hyperparameters, learning_rates, rate_scales
-from trainables.lanes import State, Tree, derive, norm, stack
-from trainables.losses import LOSSES, training_loss
-from trainables.optimizers import OPTIMIZERS, Context
+from trainables.lanes import State, Tree, derive, norm
+from trainables.losses import LOSSES
 from trainables.precision import LOW
 from trainables.stack_state import StackState, join, moved, take
+from trainables.step import Inputs, Method, Outcome, train_step
 
 
 class Stack:
@@ -42,12 +37,22 @@ class Stack:
     optimizer steps, which are fewer where batches grow.
     """
 
-    def __init__(self, runs: Sequence[RunConfig], arrays: Arrays, *, unfold: bool = False) -> None:
+    def __init__(
+        self,
+        runs: Sequence[RunConfig],
+        arrays: Arrays,
+        *,
+        unfold: bool = False,
+        program: Program | None = None,
+        hyper: Collection[str] = (),
+    ) -> None:
         """Initializes every lane from its run's seed.
 
         Args:
             runs: configurations with one fusion key.
             unfold: do convolutions as matrix products.
+            program: the step compiled (``compile``), of a stack of this fusion key.
+            hyper: hyperparameters in use although they may be 0 in every lane.
 
         Raises:
             ValueError: the batch is larger than the training set, or a schedule does not fit
@@ -58,15 +63,12 @@ class Stack:
         self.updates = 0
         self.ends: Sequence[int] = range(1)
         first = self.runs[0]
-        if first.train.batch_size > arrays.examples:
-            raise ValueError(
-                f"batch_size {first.train.batch_size} exceeds the"
-                f" {arrays.examples} training examples"
-            )
+        check_size(first.train.batch_size, arrays.examples)
         self.steps_per_epoch = arrays.examples // first.train.batch_size
         self.interval = evaluation_interval(first.train, self.steps_per_epoch)
         self._plateaus = [plateau.of(run, self.steps_per_epoch) for run in self.runs]
-        self._loss = training_loss(first.train.loss, first.train.label_smoothing)
+        self.program = program
+        self._also = {*hyper, *(program.names if program else ())}
         self._read_runs()
         self._losses: list[Tensor] = []
         self._scores: list[Tensor] = []
@@ -103,7 +105,9 @@ class Stack:
         found = courses(self.runs, self.steps_per_epoch)
         self._courses = {name: values.to(device) for name, values in found.items()}
         self._cycled = [name for name in (cycled_field(self.runs),) if name is not None]
-        self._hyper = hyperparameters([run.optimizer for run in self.runs], device, hyper, found)
+        names = None if hyper is None else hyper | self._also
+        optimizers = [run.optimizer for run in self.runs]
+        self._hyper = hyperparameters(optimizers, device, names, {*found, *self._also})
         self._clipping = Bounds.of([run.train for run in self.runs], device)
         radii = [run.train.sam_rho or 0.0 for run in self.runs]
         self._sam = torch.tensor(radii, dtype=torch.float64, device=device) if radii[0] else None
@@ -117,22 +121,13 @@ class Stack:
     def _initialize(self, unfold: bool) -> None:
         device, dtype = self.arrays.train[0].device, self.arrays.dtype
         outputs = 1 if self.runs[0].train.loss == "logistic" else self.arrays.outputs
-        trees: dict[int, tuple[Tree, Tree]] = {}
-        for run in self.runs:
-            if run.seed not in trees:
-                module = models.build(run.model, self.arrays.input_shape, outputs, run.seed).to(
-                    device=device, dtype=dtype
-                )
-                trees[run.seed] = (
-                    {name: p.detach() for name, p in module.named_parameters()},
-                    {name: b.detach() for name, b in module.named_buffers()},
-                )
+        module, self.params, self.buffers = models.build_lanes(
+            self.runs, self.arrays.input_shape, outputs, device, dtype
+        )
         chosen = self.runs[0].train.precision
         self.network = Network.of(module, LOW.get(chosen), unfold=unfold)
-        self.params: Tree = stack([trees[run.seed][0] for run in self.runs])
-        buffers = [trees[run.seed][1] for run in self.runs]
-        self.buffers: Tree = stack(buffers)
-        self._optimizer = OPTIMIZERS[self.runs[0].optimizer.name]
+        self._method = Method.of(self.network, self.runs[0])
+        self._optimizer = self._method.optimizer
         self.state: State = self._optimizer.init(self.params, self.runs[0].optimizer)
         self._scale = precision.first_scale(chosen, self.lanes, device)
         self._grad_norm = torch.zeros(self.lanes, device=device)
@@ -172,46 +167,50 @@ class Stack:
 
     def _train_step(self, end: int, *, last: bool) -> None:
         count = end - self.step
-        batch = self._batch(count=count)
-        run = self.runs[0]
-        found = self._gradients(self.params, batch)
-        gradients = found.tree
-        if self._sam is not None:
-            gradients = self._gradients(uphill(self.params, gradients, self._sam), batch).tree
-        hyper = self._hyper | {name: rows[self.step] for name, rows in self._courses.items()}
-        hyper["lr"] = self._rates[self.step]
-        share = count * run.train.batch_size / self.arrays.examples
-        context = Context(run.optimizer, found.losses, share, lambda at: self._loss_at(at, batch))
-        clipped = clip(gradients, self._clipping)
-        params, state = self._optimizer.update(clipped, self.state, self.params, hyper, context)
-        if self._scale:
-            good = precision.finite(gradients)
-            params = precision.kept_where(good, params, self.params)
-            state = precision.kept_states(good, state, self.state)
-            self._scale = precision.next_scale(self._scale, good)
+        found = self._outcome(self._inputs(count), self._share(count))
         average = self._average
         if self._averaging is not None:
-            average = self._averaging.next(average, params, found.buffers, end)
+            average = self._averaging.next(average, found.params, found.buffers, end)
         if last:
-            self._grad_norm = norm(gradients)
+            self._grad_norm = norm(found.gradients)
         # Assigned together, at the end: a step that raises leaves the stack whole.
-        self.params, self.state, self.buffers = params, state, found.buffers
-        self._average = average
+        self.params, self.state, self.buffers = found.params, found.state, found.buffers
+        self._scale, self._average = found.scale, average
         self._losses.append(found.losses)
         self._scores.append(found.scores)
         self._counts.append(count)
         self.updates += 1
 
-    def _gradients(self, params: Tree, batch: Batch) -> Gradients:
-        """What one batch of every lane says at ``params``."""
-        parts = self.runs[0].train.accumulate
-        found = batch_gradients(self.network, params, self.buffers, batch, self._loss, parts)
-        return found._replace(tree=precision.unscaled(found.tree, self._scale))
+    def _inputs(self, count: int = 1) -> Inputs:
+        """All tensors that the next step reads."""
+        hyper = self._hyper | {name: rows[self.step] for name, rows in self._courses.items()}
+        hyper["lr"] = self._rates[self.step]
+        batch, clipping = self._batch(count=count), self._clipping
+        return Inputs(
+            self.params, self.state, self.buffers, batch, hyper, self._scale, clipping, self._sam
+        )
 
-    def _loss_at(self, params: Tree, batch: Batch) -> Tensor:
-        """Each lane's loss (L,) on one batch at ``params``, the batch whole."""
-        x, targets, keys, _ = batch
-        return training_losses(self.network, params, self.buffers, x, targets, self._loss, keys)
+    def _share(self, count: int = 1) -> float:
+        """Examples of a step / training examples."""
+        return count * self.runs[0].train.batch_size / self.arrays.examples
+
+    def _outcome(self, inputs: Inputs, share: float) -> Outcome:
+        """A step; where a compiled one raises, this stack goes on without."""
+        if self.program is not None and self.program.fits(self.lanes, inputs.hyper.keys()):
+            # Where the step itself is at fault, it raises again below.
+            with contextlib.suppress(Exception):
+                return self.program(inputs)
+            self.program = None
+        return train_step(self._method, inputs, share)
+
+    def compile(self) -> Program:
+        """The step of this stack, compiled, for stacks of its fusion key and at most its width.
+
+        Raises:
+            Exception: whatever PyTorch, the C++ compiler or the network raises.
+        """
+        with torch.no_grad(), precision.products(self.runs[0].train.precision):
+            return compile_step(self._method, self._inputs(), self._share())
 
     def _batch(self, step: int | None = None, count: int = 1) -> Batch:
         """The batch of every lane at this step, or another; ``count`` of them as one."""
@@ -259,19 +258,9 @@ class Stack:
             tensors = torch.stack(
                 [t.to(torch.float64) for t in [*found, *self._losses, *self._scores]]
             )
-        values = tensors.cpu().numpy()
-        score = SCORES[self.runs[0].train.loss]
-        evaluated = [f"{part}/{what}" for part in ("valid", "test") for what in ("loss", score)]
-        names = [*evaluated, "lr", "grad_norm", *("momentum" for _ in self._cycled)]
-        metrics = dict(zip(names, values, strict=False))
-        losses, scores = np.split(values[len(names) :], 2)
-        with np.errstate(invalid="ignore", over="ignore", divide="ignore"):
-            weights = np.array(self._counts)[:, None] / max(1, sum(self._counts))
-            metrics["train/loss"] = (weights * losses).sum(0)
-            metrics[f"train/{score}"] = (weights * scores).sum(0)
-            for part, variance in (self.arrays.variances or {}).items():
-                metrics[f"{part}/{score}"] = 1 - np.divide(metrics[f"{part}/{score}"], variance)
-            metrics |= derived(metrics, measured(self.runs[0].data, self.runs[0].train))
+        metrics, losses = read_metrics(
+            tensors.cpu().numpy(), self._cycled, self._counts, self.runs[0], self.arrays
+        )
         if self.reached(self.interval):
             self._losses, self._scores, self._counts = [], [], []
         return metrics, losses
@@ -316,15 +305,17 @@ class Stack:
         states: Sequence[Mapping[str, Any]],
         *,
         unfold: bool = False,
+        program: Program | None = None,
     ) -> Stack:
         """A stack of lanes from elsewhere; ``states`` together have a lane for each run.
 
-        Whether convolutions are products is decided here, not by where the lanes were before.
+        Whether convolutions are products, and steps are compiled, is decided here, not by where
+        the lanes were before.
 
         Raises:
             ValueError: the lanes are not at the same step, or of different kinds.
         """
-        joined = cls(runs, arrays, unfold=unfold)
+        joined = cls(runs, arrays, unfold=unfold, program=program)
         joined.load_state_dict(join(states))
         return joined
 
@@ -333,6 +324,7 @@ class Stack:
         return {
             "updates": self.updates,
             "unfold": self.network.unfold,
+            "compiled": self.program is not None,
             "params": self.params,
             "buffers": self.buffers,
             "state": self.state,

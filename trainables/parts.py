@@ -48,9 +48,10 @@ def checkpoint_of(saved: Mapping[str, Any], run_ids: Sequence[str]) -> dict[str,
         if lanes:
             # Without the stack: building it may be just what kills.
             stacks.append(([names[lane] for lane in lanes], take(state, lanes)))
-    for names, *how in saved["waiting"]:
-        if left := [name for name in names if name in progress]:
-            waiting.append((left, *how))
-    starts = {name: start for name, start in saved["starts"].items() if name in progress}
-    part = {"stacks": stacks, "waiting": waiting, "starts": starts, "progress": progress}
-    return {**saved, **part}
+    plan = saved["plan"]
+    for names, *how in plan["waiting"]:
+        if going := [name for name in names if name in progress]:
+            waiting.append((going, *how))
+    starts = {name: start for name, start in plan["starts"].items() if name in progress}
+    left = {**plan, "waiting": waiting, "starts": starts}
+    return {**saved, "stacks": stacks, "plan": left, "progress": progress}

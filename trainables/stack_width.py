@@ -39,6 +39,8 @@ class Way(NamedTuple):
     """Lanes in a stack, at most."""
     unfold: bool = False
     """Whether convolutions are done as matrix products."""
+    compiled: bool = False
+    """Whether the step is compiled (``compile_choice``)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,10 +56,11 @@ class Choice:
     """Measured seconds for one step of one lane at the width chosen."""
     at_once: int | None = None
     """Stacks that are trained at a time, as memory holds no more; None: all, in rotation."""
+    compiled: bool = False
 
     @property
     def way(self) -> Way:
-        return Way(self.width, self.unfold)
+        return Way(self.width, self.unfold, self.compiled)
 
 
 def choose_way(
@@ -77,7 +80,14 @@ def choose_way(
     """
     lanes = len(runs)
     if way is not None:
-        choice = Choice(lanes, min(way.width, lanes), way.unfold, strategy, "as recorded")
+        choice = Choice(
+            lanes,
+            min(way.width, lanes),
+            way.unfold,
+            strategy,
+            "as recorded",
+            compiled=way.compiled,
+        )
         return _within(choice, _forecast(runs, arrays, memory, unfold=way.unfold), keep=True)
     if strategy != "auto":
         width = 1 if strategy == "sequential" else lanes

@@ -55,6 +55,14 @@ def check(configurations: Iterable[RunConfig], data: Mapping[str, DataSet]) -> N
         raise LaunchError("\n".join(problems))
 
 
+def misfit(config: RunConfig, data: Mapping[str, DataSet]) -> str | None:
+    """Why a configuration does not go with its data, or None."""
+    found = data.get(data_key(config))
+    if found is None:
+        return f"data: {config.data.name} was not loaded as this configuration has it"
+    return next(iter(_problems(config, found)), None)
+
+
 def _problems(config: RunConfig, data: DataSet) -> Iterable[str]:
     yield from _targets_for_loss(config, data)
     if (why := wrong_inputs(config.model, config.data.name, tokens=data.tokens)) is not None:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import dataclasses
 import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from orchestrator.decide import Lanes, decide, standing
 from orchestrator.early_stopping import Rules
 from orchestrator.search import Source
 from orchestrator.store import FINISHED, Decision, Outcome, Store
@@ -36,13 +36,17 @@ class Decider:
         self._source = source
         self._elapsed = elapsed
         self._noted = time.monotonic()
-        self._live: dict[str, set[str]] = {}
+        self._lanes: dict[str, Lanes] = {}
 
     def begin(self, task: PackTask) -> None:
         """A pack begins, or begins again."""
         statuses = self._store.statuses()
         lanes = pack_lanes(task, self._store)
-        self._live[task.pack_id] = {r for r in lanes if statuses.get(r) not in FINISHED}
+        self._lanes[task.pack_id] = Lanes(
+            width=len(task.runs),
+            key=fusion_key(task.runs[0][1]),
+            live={r for r in lanes if statuses.get(r) not in FINISHED},
+        )
 
     def take_in(
         self,
@@ -69,14 +73,9 @@ class Decider:
         self._store.record(task.pack_id, rows, outcomes, report=report, decision=decision)
         self._note_time()
         stop = {} if decision is None else decision.stop
-        standing = [
-            dataclasses.replace(o, status="stopped", reason=stop[o.run_id])
-            if o.run_id in stop
-            else o
-            for o in [*outcomes, *self._others(stop, outcomes)]
-        ]
-        self._source.tell(standing, rows)
-        return standing
+        found = standing([*outcomes, *self._others(stop, outcomes)], stop)
+        self._source.tell(found, rows)
+        return found
 
     def failed(self, outcomes: Sequence[Outcome]) -> None:
         """Runs of a pack that was given up, which no report will tell of."""
@@ -97,35 +96,15 @@ class Decider:
         done: bool,
     ) -> Decision | None:
         ended = {outcome.run_id for outcome in outcomes if outcome.status in FINISHED}
-        stop = {}
-        for row in rows:
-            reason = self._rules.observe(row, ended=row["run_id"] in ended)
-            if reason is not None and row["run_id"] not in ended:
-                stop[row["run_id"]] = reason
-        live = self._live[task.pack_id]
-        live.difference_update(ended, stop)
-        over = self._rules.used_up()
-        if over is not None:
-            stop |= dict.fromkeys(sorted(live), over)
-            live.clear()
-        join = () if done or over is not None else self._refill(task, live)
-        if not stop and not join:
+        lanes = self._lanes[task.pack_id]
+        verdict = decide(self._rules, self._source, lanes, rows, ended, done=done)
+        if not verdict.stop and not verdict.join:
             return None
-        return Decision(pack_id=task.pack_id, report=report, stop=stop, join=join)
-
-    def _refill(self, task: PackTask, live: set[str]) -> tuple[str, ...]:
-        """Runs for the lanes that are free, once these are at least half of the pack.
-
-        What joins together is a stack of its own, and narrow stacks are slow.
-        """
-        width = len(task.runs)
-        free = width - len(live)
-        if 2 * free < width:
-            return ()
-        runs = self._source.take(free, fusion_key(task.runs[0][1])) or {}
-        self._store.add_runs((name, run.seed, as_columns(run)) for name, run in runs.items())
-        live.update(runs)
-        return tuple(runs)
+        runs = verdict.join.items()
+        self._store.add_runs((name, run.seed, as_columns(run)) for name, run in runs)
+        return Decision(
+            pack_id=task.pack_id, report=report, stop=verdict.stop, join=tuple(verdict.join)
+        )
 
     def _note_time(self) -> None:
         """So that a study that is killed still knows about how long it has taken."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from ray import tune
@@ -16,6 +16,7 @@ from orchestrator.launch.mailbox import start_mailbox
 from orchestrator.launch.pack_searcher import PackSearcher
 from orchestrator.launch.recorder import Recorder
 from orchestrator.launch.saved_runs import saved_runs
+from orchestrator.launch.searching import make_source
 from orchestrator.launch.tasks import (
     asked_resources,
     count_slots,
@@ -24,12 +25,15 @@ from orchestrator.launch.tasks import (
     pack_settings,
 )
 from orchestrator.launch.tuner import UNBOUNDED, fit
+from orchestrator.plan import by_kind, unique_runs
 from orchestrator.plan.packs import first_lanes, pack_id_of
+from orchestrator.plan.searched import sample_runs, search_lanes, suggestions_a_pack
 from orchestrator.progress import Tally
-from orchestrator.search import DesignSource
+from orchestrator.search import DesignSource, Source
+from orchestrator.search.adaptive import AdaptiveSource
 from orchestrator.spec.study import Study
-from orchestrator.store import Store
-from trainables.configs.function_run import as_columns
+from orchestrator.store import Outcome, Store
+from trainables.configs.function_run import Run, as_columns
 from trainables.configs.run import RunConfig, data_key
 from trainables.data import DataSet
 from trainables.ray_pack import PackTask, RayPack
@@ -87,7 +91,11 @@ class PackBook:
 def is_on_demand(study: Study, store: Store) -> bool:
     """Whether packs are made on the way; also where one of them was and has not ended."""
     unfinished = [p["pack_id"] for p in store.packs() if p["status"] in ("pending", "running")]
-    return bool(study.early_stopping) or any(store.decisions(name) for name in unfinished)
+    return (
+        study.adaptive
+        or bool(study.early_stopping)
+        or any(store.decisions(name) for name in unfinished)
+    )
 
 
 def tune_on_demand(
@@ -108,27 +116,39 @@ def tune_on_demand(
     slots = count_slots(study, asked, resources)
     store.set_meta(machine=machine(resources), slots=slots)
     before = store.meta().get("wall_seconds", 0.0)
-    rules = _rules(study, store, runs, data, asked, tally, before)
+    clocks = {name: _clock(run, data) for name, run in runs.items()}
+    rules = _rules(study, store, clocks, data, asked, lambda: before + tally.seconds)
     book = PackBook(study, store, asked, slots)
     resumed, taken = book.resume(runs, left)
-    source = DesignSource({name: run for name, run in left.items() if name not in taken})
+    source: Source
+    if study.adaptive:
+        source, lanes = _suggested(study, store, data, frozenset(taken), slots, clocks)
+    else:
+        source = DesignSource({name: run for name, run in left.items() if name not in taken})
+        lanes = first_lanes(left, slots=slots, most_lanes=study.execution.lanes)
     searcher = PackSearcher(
         source,
         book.make,
         resumed=resumed,
-        lanes=first_lanes(left, slots=slots, most_lanes=study.execution.lanes),
+        lanes=lanes,
         slots=slots,
         over=lambda: rules.used_up() is not None,
     )
     template = book.task("", {}, {})
     decider = Decider(store, rules, source, lambda: before + tally.seconds)
+
+    def watch(rows: Sequence[Mapping[str, Any]], outcomes: Sequence[Outcome]) -> None:
+        tally.observe(rows, outcomes)
+        # A pack that ends in an error makes no report.
+        source.tell([o for o in outcomes if o.status == "failed"], [])
+
     fit(
         study,
         store,
         RayPack,
         [],
         lambda pack: asked,
-        Recorder(store, book.tasks, tally.observe, decider, saved_runs(study, store)),
+        Recorder(store, book.tasks, watch, decider, saved_runs(study, store)),
         # Packs keep checkpoints of their own; Tune is not to ask for any.
         checkpoints=tune.CheckpointConfig(checkpoint_at_end=False),
         reuse_actors=True,
@@ -139,23 +159,56 @@ def tune_on_demand(
     )
 
 
+def _suggested(
+    study: Study,
+    store: Store,
+    data: Mapping[str, DataSet],
+    training: frozenset[str],
+    slots: int,
+    clocks: dict[str, Clock],
+) -> tuple[AdaptiveSource, int]:
+    """The study's searcher as a source, and how many lanes a pack of it has."""
+
+    def begin(runs: Mapping[str, Run]) -> None:
+        trained = by_kind(runs)[0]
+        clocks.update((name, _clock(run, data)) for name, run in trained.items())
+
+    source = make_source(
+        study,
+        store,
+        data,
+        training=training,
+        outstanding=suggestions_a_pack(study, slots) * slots,
+        begin=begin,
+    )
+    return source, search_lanes(study, slots)
+
+
+def _clock(run: RunConfig, data: Mapping[str, DataSet]) -> Clock:
+    return Clock.of(run, len(data[data_key(run)].train_x))
+
+
 def _rules(
     study: Study,
     store: Store,
-    runs: Mapping[str, RunConfig],
+    clocks: Mapping[str, Clock],
     data: Mapping[str, DataSet],
     asked: Mapping[str, float],
-    tally: Tally,
-    before: float,
+    elapsed: Callable[[], float],
 ) -> Rules:
-    """The study's rules, as undisturbed launches would have left them."""
-    clocks = {name: Clock.of(run, len(data[data_key(run)].train_x)) for name, run in runs.items()}
+    """The study's rules, as undisturbed launches would have left them.
+
+    Args:
+        clocks: of all runs; it may grow.
+    """
+    sample = by_kind(unique_runs(sample_runs(study, 1)))[0] if study.adaptive else {}
     rules = make_rules(
         study.early_stopping,
         clocks,
-        elapsed=lambda: before + tally.seconds,
+        elapsed=elapsed,
         gpus=asked["GPU"],
         cpus=asked["CPU"],
+        other=next((_clock(run, data) for run in sample.values()), None),
     )
     rules.rebuild(store.reports(), store.statuses())
     return rules

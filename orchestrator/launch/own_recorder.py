@@ -7,7 +7,7 @@ import json
 import math
 import os
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -83,7 +83,7 @@ class OwnRecorder(tune.Callback):  # type: ignore[misc]  # ray has no types
 
     # Declared here, since the base class has no types.
     _store: Store
-    _tasks: Sequence[FunctionTask]
+    _tasks: Mapping[Any, FunctionTask]
     _objective: OwnObjective
     _watch: Watcher
     _progress: dict[str, Progress]
@@ -93,7 +93,7 @@ class OwnRecorder(tune.Callback):  # type: ignore[misc]  # ray has no types
     def __init__(
         self,
         store: Store,
-        tasks: Sequence[FunctionTask],
+        tasks: Mapping[Any, FunctionTask],
         objective: OwnObjective,
         watch: Watcher,
         stopper: OwnStopper,

@@ -21,6 +21,16 @@ Watcher = Callable[[Sequence[Mapping[str, Any]], Sequence[Outcome]], None]
 """Is shown every report once the store has it: (history rows, outcomes)."""
 
 
+def together(*watchers: Watcher) -> Watcher:
+    """Shows each report to all of them, in this order."""
+
+    def watch(rows: Sequence[Mapping[str, Any]], outcomes: Sequence[Outcome]) -> None:
+        for one in watchers:
+            one(rows, outcomes)
+
+    return watch
+
+
 class Recorder(tune.Callback):  # type: ignore[misc]  # ray has no types
     """Commits each report before Tune goes on; splits a pack that keeps killing its worker."""
 
@@ -157,5 +167,5 @@ class Recorder(tune.Callback):  # type: ignore[misc]  # ray has no types
 def _settings(task: PackTask, result: Mapping[str, Any]) -> dict[str, Any]:
     """What decided the pack's bits, with the ways of stacking that were chosen."""
     choices = result["choices"]
-    ways = [(choice["width"], choice["unfold"]) for choice in choices]
+    ways = [(choice["width"], choice["unfold"], choice["compiled"]) for choice in choices]
     return {**task.settings, "threads": result["threads"], "ways": ways, "choices": choices}

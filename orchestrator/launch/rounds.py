@@ -17,9 +17,15 @@ Run = TypeVar("Run")
 
 
 def in_rounds(
-    store: Store, left: Mapping[str, Run], train: Callable[[Mapping[str, Run]], None]
+    store: Store,
+    left: Mapping[str, Run],
+    train: Callable[[Mapping[str, Run]], None],
+    unfinished: Callable[[], Mapping[str, Run]],
 ) -> None:
-    """Calls ``train`` with the runs that are left until none is, or it returns.
+    """Calls ``train`` with the runs that are left until it returns.
+
+    Args:
+        unfinished: what is left after a round that ended in an error.
 
     What Tune does with a worker that dies while it waits for its next pack, or with a cluster
     that is gone, is to raise; the store knows what is left then.
@@ -30,7 +36,7 @@ def in_rounds(
         Exception: what ``train`` raised, if it did so a few times without progress.
     """
     in_a_row = 0
-    while left:
+    while True:
         before = _reached(store)
         try:
             train(left)
@@ -44,8 +50,7 @@ def in_rounds(
             if in_a_row >= _MOST_ROUNDS_IN_A_ROW:
                 raise
             store.note(TUNE_RESTARTED, "", _last_line(error))
-        statuses = store.statuses()
-        left = {name: run for name, run in left.items() if statuses[name] not in FINISHED}
+        left = unfinished()
 
 
 def _reached(store: Store) -> tuple[int, int]:

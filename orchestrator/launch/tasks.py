@@ -20,7 +20,7 @@ from orchestrator.store import Store
 from trainables.configs.run import RunConfig
 from trainables.ray_pack import PackTask
 
-_KEPT = ("strategy", "ways", "threads", "device", "continues")
+_KEPT = ("strategy", "compile", "ways", "threads", "device", "continues")
 """What of a pack's settings decides its bits, and stays when it is resumed."""
 
 
@@ -92,6 +92,7 @@ def fresh_settings(
     """What decides the bits of a pack that has not begun."""
     return {
         "strategy": study.execution.strategy,
+        "compile": study.execution.compile,
         "ways": None,
         "threads": threads or max(1, int(asked["CPU"])),
         "device": "cuda" if asked["GPU"] else "cpu",

@@ -14,6 +14,17 @@ from orchestrator.report.labels import Axis, configuration_labels, find_axes
 from orchestrator.report.statistics import Mode, ranking
 from orchestrator.store import Copied, Store
 
+DRAWN_SHARE = 0.7
+"""An axis with a value of its own in this share of the configurations was drawn."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Objective:
+    """What a study looks for."""
+
+    metric: str
+    mode: Mode
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Results:
@@ -46,9 +57,29 @@ class Results:
         return str(self.meta.get("trainable") or "")
 
     @property
+    def objectives(self) -> list[Objective]:
+        """All that the study looks for; the first of them ranks."""
+        named = self.meta.get("objectives") or [{"metric": self.metric, "mode": self.mode}]
+        return [
+            Objective(metric=str(one["metric"]), mode="max" if one["mode"] == "max" else "min")
+            for one in named
+        ]
+
+    @property
+    def drawn(self) -> bool:
+        """Whether the values of the basin's axis were drawn, not those of a grid."""
+        axis, search = self.x_axis, self.meta.get("search") or {}
+        configurations = self.runs["configuration"].nunique()
+        return (
+            axis is not None
+            and search.get("name", "grid") != "grid"
+            and len(axis.texts) > DRAWN_SHARE * configurations
+        )
+
+    @property
     def x_axis(self) -> Axis | None:
         """The axis of the basin: the learning rate, or else the first numeric one."""
-        numeric = [axis for axis in self.axes if axis.numeric]
+        numeric = [axis for axis in self.axes if axis.numeric and not axis.gaps]
         rates = [axis for axis in numeric if axis.path == "optimizer.lr"]
         rates += [axis for axis in numeric if axis.path.split(".")[-1] in ("lr", "learning_rate")]
         return next(iter(rates + numeric), None)
@@ -57,7 +88,7 @@ class Results:
     def group_axis(self) -> Axis | None:
         """What the basin's curves are told apart by: the schedule, or else the first
         categorical axis, or else the second numeric one."""
-        others = [axis for axis in self.axes if axis is not self.x_axis]
+        others = [axis for axis in self.axes if axis is not self.x_axis and not axis.gaps]
         categorical = [axis for axis in others if not axis.numeric]
         schedules = [axis for axis in categorical if axis.path == "schedule"]
         return next(iter(schedules + categorical + others), None)
@@ -95,7 +126,7 @@ def build_results(
     named = {str(column): str(column).removeprefix("config.") for column in runs.columns}
     keys = [c for c in named if c.startswith("config.") and c != "config.seed"]
     configs = runs[keys].rename(columns=named)
-    axes, values = find_axes(configs, meta.get("axes") or {})
+    axes, values = find_axes(configs, meta.get("axes") or {}, meta.get("conditional") or ())
     final = runs.get(f"final/{metric}", pd.Series(np.nan, index=runs.index)).astype(float)
     objective = final.where((runs["status"] == "completed") & np.isfinite(final))
     added = {

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol
 
 from orchestrator.plan.packs import work
@@ -37,9 +37,15 @@ class DesignSource:
     configurations are drawn at random).
     """
 
-    def __init__(self, runs: Mapping[str, RunConfig]) -> None:
+    def __init__(
+        self, runs: Mapping[str, RunConfig], order: Callable[[str], Any] | None = None
+    ) -> None:
+        """
+        Args:
+            order: run_id → what to sort by in place of it.
+        """
         self._left: dict[str, dict[str, RunConfig]] = {}
-        for run_id in sorted(runs):
+        for run_id in sorted(runs, key=order):
             self._left.setdefault(fusion_key(runs[run_id]), {})[run_id] = runs[run_id]
 
     def take(self, lanes: int, key: str | None) -> dict[str, RunConfig]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -122,19 +122,30 @@ class Space:
             RefusedError: a constraint does not hold.
             PointError: an axis has no value.
         """
+
+        def choose(dimension: Dimension) -> Any:
+            if dimension.path not in point:
+                raise PointError(f"{dimension.path} has no value", dimension.path)
+            return point[dimension.path]
+
+        active = self.walk(choose)
+        for constraint in self.constraints:
+            if not self._satisfied(constraint, active):
+                raise RefusedError(f"does not satisfy {constraint.expression.text}", active)
+        return active
+
+    def walk(self, choose: Callable[[Dimension], Any]) -> dict[str, Any]:
+        """Axis → value, of a point whose values ``choose`` gives: asked for each dimension that
+        is there, after those that it depends on. Constraints are not looked at.
+
+        Raises:
+            PointError: a tie cannot be evaluated.
+        """
         active: dict[str, Any] = {}
         for part in self.order:
             if not self.there(part, active):
                 continue
-            if isinstance(part, Tie):
-                active[part.path] = self._tied(part, active)
-            elif part.path in point:
-                active[part.path] = point[part.path]
-            else:
-                raise PointError(f"{part.path} has no value", part.path)
-        for constraint in self.constraints:
-            if not self._satisfied(constraint, active):
-                raise RefusedError(f"does not satisfy {constraint.expression.text}", active)
+            active[part.path] = self._tied(part, active) if isinstance(part, Tie) else choose(part)
         return active
 
     def there(self, part: Dimension | Tie, active: Mapping[str, Any]) -> bool:

@@ -52,6 +52,8 @@ class Execution(Config):
     """How packs are trained. None of this changes what a run computes beyond rounding."""
 
     strategy: Literal["auto", "fused", "sequential"] = "auto"
+    compile: Literal["auto", "on", "off"] = "auto"
+    """Whether steps go through ``torch.compile``: auto where that is measured to pay."""
     lanes: Count | None = None
     """At most this many runs a pack; by default as few packs as keep every slot busy."""
     checkpoint_every: Count | Minutes | None = None

@@ -12,3 +12,4 @@ from orchestrator.store.schema import FINISHED as FINISHED
 from orchestrator.store.schema import SCHEMA_VERSION as SCHEMA_VERSION
 from orchestrator.store.schema import SETTLED as SETTLED
 from orchestrator.store.standing import Outcome as Outcome
+from orchestrator.store.suggestions import Suggestion as Suggestion

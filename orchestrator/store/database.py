@@ -10,7 +10,16 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
-from orchestrator.store import decisions, faults, history, packs, populations, repair, standing
+from orchestrator.store import (
+    decisions,
+    faults,
+    history,
+    packs,
+    populations,
+    repair,
+    standing,
+    suggestions,
+)
 from orchestrator.store.connection import connect, make_tables
 from orchestrator.store.decisions import Decision
 from orchestrator.store.inherit import Trained, inherit, metrics_of, trained_runs
@@ -20,6 +29,7 @@ from orchestrator.store.repair import StoreError as StoreError
 from orchestrator.store.saved import saved_sentence
 from orchestrator.store.schema import FILE, READABLE
 from orchestrator.store.standing import Outcome
+from orchestrator.store.suggestions import Suggestion
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -144,6 +154,18 @@ class Store:
         """Adds (run_id, seed, configuration) to the planned runs; what is known already stays."""
         with self._transaction():
             packs.add_runs(self._db, runs)
+
+    def add_suggestions(
+        self, added: Sequence[Suggestion], runs: Iterable[tuple[str, int, Mapping[str, Any]]]
+    ) -> None:
+        """Keeps what a search asks for, and plans (run_id, seed, configuration) of it."""
+        with self._transaction():
+            suggestions.write(self._db, added)
+            packs.add_runs(self._db, runs)
+
+    def suggestions(self) -> list[Suggestion]:
+        """All that searches of this study ever asked for, in that order."""
+        return suggestions.read(self._db)
 
     def configurations(self, run_ids: Sequence[str]) -> dict[str, dict[str, Any]]:
         """run_id → configuration as plain data, in the order asked for."""
@@ -311,9 +333,9 @@ class Store:
         """kind → how often, of all that went wrong on the way."""
         return faults.counts(self._db)
 
-    def outcomes(self) -> list[Outcome]:
-        """How every planned run stands."""
-        return standing.read(self._db)
+    def outcomes(self, *, planned: bool = True) -> list[Outcome]:
+        """How every planned run stands; or every run of the store."""
+        return standing.read(self._db, planned=planned)
 
     def as_columns(self, metrics: Mapping[str, float]) -> dict[str, float]:
         """Metrics under names that a history column can have.

@@ -41,6 +41,9 @@ CREATE TABLE population (
     run_id TEXT NOT NULL, step INTEGER NOT NULL, source TEXT NOT NULL, "values" TEXT NOT NULL,
     PRIMARY KEY (run_id, step)
 ) WITHOUT ROWID;
+CREATE TABLE suggestions (
+    suggestion_id TEXT PRIMARY KEY, point TEXT NOT NULL, run_ids TEXT NOT NULL
+) WITHOUT ROWID;
 """
 MIGRATIONS = {
     1: """
@@ -52,6 +55,9 @@ CREATE TABLE decisions (
 CREATE TABLE population (
     run_id TEXT NOT NULL, step INTEGER NOT NULL, source TEXT NOT NULL, "values" TEXT NOT NULL,
     PRIMARY KEY (run_id, step)
+) WITHOUT ROWID;
+CREATE TABLE suggestions (
+    suggestion_id TEXT PRIMARY KEY, point TEXT NOT NULL, run_ids TEXT NOT NULL
 ) WITHOUT ROWID;
 """
 }

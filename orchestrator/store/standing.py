@@ -44,11 +44,12 @@ def write(db: sqlite3.Connection, pack_id: str, outcomes: Sequence[Outcome]) -> 
     )
 
 
-def read(db: sqlite3.Connection) -> list[Outcome]:
+def read(db: sqlite3.Connection, *, planned: bool) -> list[Outcome]:
     """See ``Store.outcomes``."""
     rows = db.execute(
         "SELECT run_id, coalesce(lane, 0), status, reason, steps, epochs, examples,"
-        " wall_seconds, error, final, best FROM runs WHERE planned ORDER BY number"
+        " wall_seconds, error, final, best FROM runs WHERE planned >= ? ORDER BY number",
+        (int(planned),),
     )
     names = [field.name for field in dataclasses.fields(Outcome)]
     return [

@@ -16,7 +16,10 @@ from orchestrator.cli import app
 from orchestrator.store import Outcome, Store
 
 SWEEPS = Path(__file__).parents[2] / "sweeps"
-COMMANDS = ["validate", "plan", "run", "status", "report", "export", "sync", "schema", "init"]
+COMMANDS = [
+    *("validate", "plan", "simulate", "run", "status", "report", "export", "sync", "schema"),
+    "init",
+]
 run = CliRunner().invoke
 
 
@@ -33,7 +36,7 @@ def test_help_shows_an_example(command: str) -> None:
     assert f"Example: regatta {command}" in result.output
 
 
-@pytest.mark.parametrize("command", ["validate", "plan", "run"])
+@pytest.mark.parametrize("command", ["validate", "plan", "simulate", "run"])
 def test_a_malformed_study_is_one_line_and_exit_code_2(command: str, tmp_path: Path) -> None:
     path = _malformed(tmp_path)
     started = time.monotonic()

@@ -81,3 +81,20 @@ class Shared(nn.Module):
 
 def shared(input_shape: Sequence[int], outputs: int) -> nn.Module:
     return Shared(input_shape[0], outputs)
+
+
+class Branching(nn.Module):
+    """Looks at its numbers to decide what to compute: ``torch.compile`` must go around it."""
+
+    def __init__(self, features: int, outputs: int) -> None:
+        super().__init__()
+        self.first, self.second = nn.Linear(features, 3), nn.Linear(3, outputs)
+
+    def forward(self, x: Tensor) -> Tensor:
+        hidden = self.first(x)
+        hidden = hidden.tanh() if float(hidden.detach().sum()) > 0 else hidden.relu()
+        return self.second(hidden)  # type: ignore[no-any-return]
+
+
+def branching(input_shape: tuple[int, ...], outputs: int) -> nn.Module:
+    return Branching(input_shape[0], outputs)

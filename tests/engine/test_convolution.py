@@ -117,5 +117,5 @@ def test_auto_takes_the_faster_one(
     monkeypatch.setattr(stack_width, "_STEPS", 0)
     runs, arrays = _image_runs(make_run, 2)
     choice = stack_width.choose_way(runs, arrays, "auto", None)
-    assert choice.way == (2, chosen)
+    assert choice.way == (2, chosen, False)
     assert "convolutions as products: " in choice.reason

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Literal
 
 import pytest
 import torch
@@ -97,3 +98,29 @@ def test_a_small_memory_makes_stacks_narrower_on_a_gpu(
     while not session.finished:
         session.advance()
     assert {progress.status for progress in session.progress.values()} == {"completed"}
+
+
+@pytest.mark.parametrize("model", MODELS, ids=["chain", "vmap"])
+def test_compiled_steps_and_their_graphs_change_nothing(
+    make_run: Callable[..., RunConfig],
+    data_of: Callable[[RunConfig], dict[str, DataSet]],
+    model: Mlp | UserModel,
+) -> None:
+    """Lanes leave, losses of many steps are kept: none of it lies where a graph writes again."""
+    runs = [
+        make_run(model=model, optimizer=Adam(lr=0.01), seed=seed, train={"steps": steps})
+        for seed, steps in enumerate((35, 14, 35, 35))
+    ]
+    pack, data = [(run_id(run), run) for run in runs], data_of(runs[0])
+
+    def losses(asked: Literal["on", "off"]) -> tuple[list[float], list[bool]]:
+        settings = Settings(device="cuda", strategy="fused", compile=asked)
+        session = PackSession(pack, data, settings)
+        rows = []
+        while not session.finished:
+            rows += session.advance().rows
+        return [row["train/loss"] for row in rows], [c.compiled for c in session.choices]
+
+    compiled, plain = losses("on"), losses("off")
+    assert (compiled[1], plain[1]) == ([True], [False])
+    assert compiled[0] == pytest.approx(plain[0], rel=1e-5)

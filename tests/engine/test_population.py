@@ -244,7 +244,7 @@ def test_every_member_is_an_ordinary_run_with_changes() -> None:
     changed = {event["run_id"] for event in found["events"]}
     assert 0 < len(changed) < len(runs)
     for run in runs:
-        lived = dataclasses.replace(session._runs[run_id(run)], population=None)
+        lived = dataclasses.replace(session._plan.runs[run_id(run)], population=None)
         assert bool(lived.train.changes) == (run_id(run) in changed)
         alone = finished(session_of([lived]))["progress"][run_id(lived)]
         final = found["progress"][run_id(run)].final
@@ -487,5 +487,5 @@ def test_a_population_follows_an_optimum_that_moves(seed: int) -> None:
 
     loss, name = best(found)
     assert loss < best(alone)[0] / 3
-    lived = session._runs[name]
+    lived = session._plan.runs[name]
     assert lived.train.changes[-1].optimizer["lr"] < lived.optimizer.lr / 5

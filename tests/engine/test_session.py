@@ -132,9 +132,9 @@ def test_auto_records_why_and_a_recorded_width_is_kept(make_run: Maker, data_of:
 @pytest.fixture
 def small_memory(monkeypatch: pytest.MonkeyPatch) -> None:
     """A device that holds the gradients of three lanes, and the weights of five."""
-    from trainables import engine
+    from trainables import engine, step
 
-    gradients, build = engine.batch_gradients, engine.Stack.__init__
+    gradients, build = step.batch_gradients, engine.Stack.__init__
 
     def train(network: Any, params: Any, *rest: Any) -> Any:
         if len(next(iter(params.values()))) > 3:
@@ -146,7 +146,7 @@ def small_memory(monkeypatch: pytest.MonkeyPatch) -> None:
             raise torch.OutOfMemoryError("CUDA out of memory (planted)")
         build(stack, runs, arrays, **rest)
 
-    monkeypatch.setattr(engine, "batch_gradients", train)
+    monkeypatch.setattr(step, "batch_gradients", train)
     monkeypatch.setattr(engine.Stack, "__init__", initialize)
 
 

@@ -9,7 +9,7 @@ import pytest
 
 from orchestrator.launch.check import LaunchError
 from orchestrator.launch.rounds import in_rounds
-from orchestrator.store import StorageError, Store
+from orchestrator.store import FINISHED, StorageError, Store
 from tests.store.big import RUNS, outcome, plan
 
 
@@ -19,6 +19,11 @@ def _store(tmp_path: Path) -> Store:
 
 
 LEFT = {f"r{run}": run for run in range(RUNS)}
+
+
+def _left(store: Store) -> dict[str, int]:
+    statuses = store.statuses()
+    return {name: run for name, run in LEFT.items() if statuses[name] not in FINISHED}
 
 
 def test_only_what_is_left_begins_again(store: Store) -> None:
@@ -32,7 +37,7 @@ def test_only_what_is_left_begins_again(store: Store) -> None:
         if len(seen) < 7:
             raise RuntimeError("Traceback\nKeyError: an actor without a trial")
 
-    in_rounds(store, LEFT, train)
+    in_rounds(store, LEFT, train, lambda: _left(store))
     assert [len(left) for left in seen] == [RUNS - done for done in range(7)]
     assert store.fault_counts() == {"trials started anew": 6}
 
@@ -45,7 +50,7 @@ def test_three_rounds_without_progress_raise_what_tune_raised(store: Store) -> N
         raise RuntimeError("no cluster")
 
     with pytest.raises(RuntimeError, match="no cluster"):
-        in_rounds(store, LEFT, train)
+        in_rounds(store, LEFT, train, dict)
     assert len(rounds) == 3
 
 
@@ -57,7 +62,7 @@ def test_what_another_round_cannot_mend_is_raised_at_once(
         raise error
 
     with pytest.raises(type(error)):
-        in_rounds(store, LEFT, train)
+        in_rounds(store, LEFT, train, dict)
     assert store.fault_counts() == {}
 
 
@@ -67,4 +72,4 @@ def test_a_store_given_up_is_said_even_where_tune_wraps_it(store: Store) -> None
         raise RuntimeError("TuneError: Traceback …")
 
     with pytest.raises(StorageError, match="no space left"):
-        in_rounds(store, LEFT, train)
+        in_rounds(store, LEFT, train, dict)

@@ -40,7 +40,11 @@ MALFORMED: dict[str, Case] = {
     ),
     "keeep": (
         study("execution: {keeep: 3}\n"),
-        ("4:13", "did you mean keep?", "takes strategy, lanes, checkpoint_every, keep and save"),
+        (
+            "4:13",
+            "did you mean keep?",
+            "takes strategy, compile, lanes, checkpoint_every, keep",
+        ),
     ),
     "own: states kept": (
         own("execution: {save: all}\n"),

@@ -237,6 +237,7 @@ CASES: dict[str, Case] = {
     ),
     "objective's mode": (study("objective: {mode: most}\n"), ("4:19", "got most", "min or max")),
     "strategy": (study("execution: {strategy: fast}\n"), ("4:23", "got fast", "auto, fused")),
+    "compile": (study("execution: {compile: always}\n"), ("4:22", "got always", "auto, on")),
     "lanes": (study("execution: {lanes: 0}\n"), ("4:20", "got 0", "at least 1")),
     "resources": (study("resources: {gpu: 1}\n"), ("4:13", "did you mean gpus?", "takes cpus")),
     "workers": (study("resources: {workers: 2}\n"), ("4:13", "not available", "takes cpus")),

@@ -6,6 +6,7 @@ from orchestrator.report.results import Results
 from orchestrator.report.sections.basin import basin_section
 from orchestrator.report.sections.curves import curves_section
 from orchestrator.report.sections.failures import failures_section
+from orchestrator.report.sections.front import front_section
 from orchestrator.report.sections.headline import headline_section
 from orchestrator.report.sections.heat_map import heat_map_section
 from orchestrator.report.sections.model import Section
@@ -16,6 +17,7 @@ from orchestrator.report.sections.setup import setup_section
 SECTIONS: list[Callable[[Results], Section | None]] = [
     setup_section,
     headline_section,
+    front_section,
     basin_section,
     heat_map_section,
     curves_section,

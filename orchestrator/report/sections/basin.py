@@ -10,6 +10,7 @@ from orchestrator.report.figures import draw_basin
 from orchestrator.report.labels import Axis
 from orchestrator.report.results import Results, best_over_rest
 from orchestrator.report.sections.model import Figure, Section, Table
+from orchestrator.report.sections.scatter import scatter_section
 from orchestrator.report.statistics import Basin, find_basin
 from orchestrator.report.text import NONE, count, is_loss, listed, metric_words, number
 
@@ -27,6 +28,8 @@ def basin_section(results: Results) -> Section:
             lead=f"The {words} against a hyperparameter.",
             finding="Not applicable: no numeric hyperparameter was swept.",
         )
+    if results.drawn:
+        return scatter_section(results)
     name = long_name(axis)
     title = "The learning-rate basin" if axis.name == "lr" else f"The basin of {axis.name}"
     lead = f"Final {words} against the {name}{_rest(results, axis, group)}."

@@ -23,6 +23,9 @@ def heat_map_section(results: Results) -> Section:
         why = "Not applicable: it takes two swept hyperparameters, one of them numeric."
         return Section(title=TITLE, lead=lead, finding=why)
     lead = f"Mean final {words} for each {group.name} and {axis.name}; brighter is better."
+    if results.drawn:
+        why = "Left out: values were drawn, so that there is no grid."
+        return Section(title=TITLE, lead=lead, finding=why)
     if max(len(axis.texts), len(group.texts)) > MOST_COLUMNS:
         why = f"Left out: more than {MOST_COLUMNS} values along an axis, too many to read."
         return Section(title=TITLE, lead=lead, finding=why)
