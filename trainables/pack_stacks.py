@@ -10,6 +10,7 @@ from typing import Any, Literal, NamedTuple
 
 import torch
 
+from trainables import population
 from trainables.arrays import Arrays
 from trainables.compile_choice import Compile, compile_choice, compiled_again
 from trainables.compiled import Program
@@ -17,7 +18,6 @@ from trainables.configs.run import RunConfig, data_key, fusion_key
 from trainables.data.dataset import DataSet
 from trainables.engine import Stack
 from trainables.memory import size
-from trainables.population import check_whole
 from trainables.precision import STORED
 from trainables.stack_state import StackState
 from trainables.stack_width import Choice, Way, choose_way, release_memory, split_evenly
@@ -128,7 +128,7 @@ class PackStacks:
             self.threads = choose_threads(configs[0], arrays, self._settings.threads)
         memory = self._memory_of(len(run_ids))
         choice = choose_way(configs, arrays, self._settings.strategy, way, memory)
-        check_whole(configs, choice.at_once and choice.at_once * choice.width)
+        population.check_whole(configs, choice.at_once and choice.at_once * choice.width)
         known = self._known(configs[0], choice.unfold)
         choice, program = compile_choice(
             choice,

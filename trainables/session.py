@@ -246,11 +246,11 @@ class PackSession:
         """
         session = cls([], data, settings, ended=ended)
         known = {run_id: run for run_id, run in runs if run_id in saved["progress"]}
-        population.check_whole(known.values())
-        known = population.with_lineages(known, saved["lineages"])
         session.reports = saved["reports"]
         session.progress = {r: Progress(**p) for r, p in saved["progress"].items()}
-        session._plan.load_state_dict(saved["plan"], known)
+        population.check_whole(known.values())
+        lived = population.with_lineages(known, saved["lineages"])
+        session._plan.load_state_dict(saved["plan"], lived)
         session._stacks = [
             (list(run_ids), session._plan.restored(run_ids, state))
             for run_ids, state in saved["stacks"]
