@@ -24,7 +24,7 @@ study: crowd
 data: {name: least_squares, features: 7, examples: 61, noise: 0.5}
 model: {name: linear}
 optimizer: {name: sgd, lr: 0.1}
-train: {epochs: 24, batch_size: 4, loss: quadratic, precision: float64}
+train: {epochs: 100, batch_size: 4, loss: quadratic, precision: float64}
 seeds: 2
 search: {name: pbt, population: 7, interval: {epochs: 2}, quantile: 0.3}
 sweep: {optimizer.lr: {log_uniform: [0.001, 0.3]}, optimizer.momentum: {uniform: [0, 0.9]}}
@@ -77,8 +77,8 @@ def test_a_population_survives_its_worker_bitwise_and_is_replayed(crowd: Regatta
         assert max(pack["attempts"] for pack in store.packs()) > 1
         assert sorted(len(pack["run_ids"]) for pack in store.packs()) == [7, 7]
         copies = store.copies()
-    # 11 exchanges (none at the end), 2 of 7 members, 2 populations.
-    assert len(copies) == 11 * 2 * 2
+    # 49 exchanges (none at the end), 2 of 7 members, 2 populations.
+    assert len(copies) == 49 * 2 * 2
     _exported(broken, crowd.folder / "tables")
     _reported(broken)
     _replayed(crowd, broken)
@@ -115,9 +115,9 @@ def _reported(folder: Path) -> None:
     assert len(section.tables[1].rows) == len(past.copies) + 1
     for figure in section.figures:
         bold = figure.data[figure.data["kind"] == "the best member's past"]
-        assert len(bold) == 24 + 1
+        assert len(bold) == 100 + 1
         dots = figure.data[figure.data["kind"] == "a copy"]
-        assert len(dots) == 22
+        assert len(dots) == 49 * 2
 
 
 def _replayed(crowd: Regatta, folder: Path) -> None:
