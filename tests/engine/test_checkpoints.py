@@ -100,6 +100,8 @@ def _pack(runs: list[RunConfig], data: dict[str, DataSet], folder: Path, **optio
         folder=folder / "p",
         runs_folder=folder / "runs",
         import_from=str(folder),
+        asked={"CPU": 1.0, "GPU": 1.0},
+        at_once=1,
         **({"checkpoint_every": 1} | options),
     )
     pack: RayPack = object.__new__(RayPack)
