@@ -61,6 +61,7 @@ class _Study:
             runs=tuple((name, runs[name]) for name in self.names[:5]),
             settings={},
             folder=folder,
+            runs_folder=folder,
             checkpoint_every=None,
             import_from="",
         )
