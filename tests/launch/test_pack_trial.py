@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from ray import tune
 
 from tests.store.test_storage import small_disk
 from trainables import checkpoint
@@ -118,3 +119,15 @@ def test_training_goes_on_without_checkpoints_that_cannot_be_written(trial: Tria
     assert len(skipped) == 2
     assert all("Error: " in detail for detail in skipped)
     assert _finals(results) == expected
+
+
+def test_no_name_is_one_of_rays_own() -> None:
+    """Ray's Trainable has private attributes, too, and sets them over ours."""
+
+    class Plain(tune.Trainable):  # type: ignore[misc]  # ray has no types
+        def setup(self, config: dict[str, Any]) -> None:
+            """Nothing."""
+
+    ours = {name for name in vars(RayPack) if not name.startswith("__")}
+    ours |= set(RayPack.__annotations__)
+    assert not ours & vars(Plain()).keys()
