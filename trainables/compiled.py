@@ -34,11 +34,17 @@ class Program:
     """The hyperparameters that it reads: those of the whole group."""
     run: Callable[[Inputs], Outcome]
     cuda: bool
+    masks: frozenset[str] = frozenset()
+    """Names of the parameters that it masks."""
 
-    def fits(self, lanes: int, names: Set[str]) -> bool:
-        """Parts of a group are as even as can be: of the full width, or of one lane less."""
+    def fits(self, inputs: Inputs) -> bool:
+        """Parts of a group are as even as can be: of the full width, or of one lane less.
+
+        With other masks it would be compiled again, in the midst of training.
+        """
+        lanes = len(inputs.batch.keys)
         wide = lanes >= 2 if self.any_width else self.width - 1 <= lanes <= self.width
-        return wide and names == self.names
+        return wide and inputs.hyper.keys() == self.names and inputs.masks.keys() == self.masks
 
     def serves(self, width: int, names: Set[str]) -> bool:
         """Whether another group of the fusion key, with stacks of ``width``, can have it.
@@ -97,7 +103,8 @@ def _compiled(method: Method, inputs: Inputs, share: float) -> Program:
     run: Callable[[Inputs], Outcome] = torch.compile(
         step, dynamic=None if any_width else False, mode="reduce-overhead" if cuda else None
     )
-    program = Program(lanes, any_width, frozenset(inputs.hyper), run, cuda)
+    names, masks = frozenset(inputs.hyper), frozenset(inputs.masks)
+    program = Program(lanes, any_width, names, run, cuda, masks)
     if any_width:
         x, targets = inputs.batch.x.contiguous(), inputs.batch.targets.contiguous()
         inputs = inputs._replace(batch=inputs.batch._replace(x=x, targets=targets))

@@ -132,6 +132,7 @@ class Stack:
         self._scale = precision.first_scale(chosen, self.lanes, device)
         self._grad_norm = torch.zeros(self.lanes, device=device)
         self._average: Tree = {}
+        self.masks: Tree = {}
         if self._averaging is not None:
             self._average = self._averaging.begin(self.params, self.buffers)
 
@@ -186,9 +187,8 @@ class Stack:
         hyper = self._hyper | {name: rows[self.step] for name, rows in self._courses.items()}
         hyper["lr"] = self._rates[self.step]
         batch, clipping = self._batch(count=count), self._clipping
-        return Inputs(
-            self.params, self.state, self.buffers, batch, hyper, self._scale, clipping, self._sam
-        )
+        trees = self.params, self.state, self.buffers
+        return Inputs(*trees, batch, hyper, self._scale, clipping, self._sam, self.masks)
 
     def _share(self, count: int = 1) -> float:
         """Examples of a step / training examples."""
@@ -196,7 +196,7 @@ class Stack:
 
     def _outcome(self, inputs: Inputs, share: float) -> Outcome:
         """A step; where a compiled one raises, this stack goes on without."""
-        if self.program is not None and self.program.fits(self.lanes, inputs.hyper.keys()):
+        if self.program is not None and self.program.fits(inputs):
             # Where the step itself is at fault, it raises again below.
             with contextlib.suppress(Exception):
                 return self.program(inputs)
@@ -335,6 +335,7 @@ class Stack:
             "grad_norm": self._grad_norm,
             "scale": self._scale,
             "average": self._average,
+            "masks": self.masks,
             "plateaus": [follows and follows.state_dict() for follows in self._plateaus],
         }
 
@@ -351,3 +352,4 @@ class Stack:
         self._counts = list(saved["counts"])
         self._grad_norm = saved["grad_norm"]
         self._scale, self._average = saved["scale"], saved["average"]
+        self.masks = saved["masks"]

@@ -16,7 +16,7 @@ from trainables.lanes import select
 
 StackState = dict[str, Any]
 
-_TREES = ("params", "buffers", "scale", "average")
+_TREES = ("params", "buffers", "scale", "average", "masks")
 _LISTS = ("losses", "scores")
 _SHARED = ("updates", "counts")
 """What lanes must have in common to train in one stack."""
@@ -45,7 +45,8 @@ def join(states: Sequence[Mapping[str, Any]]) -> StackState:
     from the start.
 
     Raises:
-        ValueError: they are not at the same step, or not of the same kind.
+        ValueError: they are not at the same step, or not of the same kind. Lanes with masks and
+            lanes without are of different kinds: a dense lane among pruned ones has masks, too.
     """
     first, *others = states
     for other in others:
@@ -53,7 +54,9 @@ def join(states: Sequence[Mapping[str, Any]]) -> StackState:
             if other[key] != first[key]:
                 raise ValueError(f"lanes differ in {key}: {first[key]} and {other[key]}")
         if _shape(other) != _shape(first):
-            raise ValueError("lanes of different models or optimizers have no stack in common")
+            raise ValueError(
+                "lanes of different models, optimizers or pruned layers have no stack in common"
+            )
     return {
         **first,
         **{key: _joined([state[key] for state in states]) for key in _TREES},

@@ -16,6 +16,7 @@ from trainables.gradients import Batch, Gradients, batch_gradients, uphill
 from trainables.lanes import State, Tree
 from trainables.losses import Loss, training_loss
 from trainables.optimizers import OPTIMIZERS, Context, Optimizer
+from trainables.pruning.masks import masked
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +52,8 @@ class Inputs(NamedTuple):
     bounds: Bounds
     sam: Tensor | None
     """Radius of sharpness-aware minimization, (L,) float64."""
+    masks: Tree
+    """Weights that train (``pruning.masks``); the others are 0, and stay so."""
 
 
 class Outcome(NamedTuple):
@@ -61,13 +64,17 @@ class Outcome(NamedTuple):
     buffers: Tree
     scale: Tree
     gradients: Tree
-    """As they were before clipping."""
+    """As they were before clipping; 0 where masked."""
     losses: Tensor
     scores: Tensor
 
 
 def train_step(method: Method, inputs: Inputs, share: float) -> Outcome:
     """The gradients of a batch and the optimizer's update. Nothing given is changed.
+
+    Masked weights are no part of the network: their gradients are 0 before anything looks at them
+    (clipping, SAM's way uphill, loss scaling, the optimizer's norms), and they are 0 after the
+    update, whatever it gives to all of a matrix (Muon) or makes of 0/0.
 
     Args:
         share: examples of the batch / training examples.
@@ -88,6 +95,7 @@ def train_step(method: Method, inputs: Inputs, share: float) -> Outcome:
     context = Context(method.config, found.losses, share, loss_at)
     clipped = clip(gradients, inputs.bounds)
     new, state = method.optimizer.update(clipped, inputs.state, params, inputs.hyper, context)
+    new = masked(new, inputs.masks)
     scale = inputs.scale
     if scale:
         good = precision.finite(gradients)
@@ -102,4 +110,5 @@ def _gradients(method: Method, inputs: Inputs, params: Tree) -> Gradients:
     found = batch_gradients(
         method.network, params, inputs.buffers, inputs.batch, method.loss, method.parts
     )
-    return found._replace(tree=precision.unscaled(found.tree, inputs.scale))
+    tree = masked(precision.unscaled(found.tree, inputs.scale), inputs.masks)
+    return found._replace(tree=tree)
