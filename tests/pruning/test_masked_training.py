@@ -231,7 +231,7 @@ def test_norms_see_what_is_left(make_run: Maker, small_data: DataSet) -> None:
     )
 
 
-@pytest.mark.parametrize("model", [Mlp(hidden=(11, 3)), CNN], ids=["chain", "vmap"])
+@pytest.mark.parametrize("model", [Mlp(hidden=(11, 3)), NORMED], ids=["chain", "vmap"])
 def test_compiled_steps_mask_too(make_run: Maker, small_data: DataSet, model: Any) -> None:
     config = Sgd(lr=0.1, momentum=0.9, weight_decay=0.1)
     runs = _runs(make_run, config, {"steps": 7}, model=model)
