@@ -256,7 +256,7 @@ def test_effective_weights_of_convolutions() -> None:
             moved = not torch.equal(torch.func.functional_call(module, changed, (x,)), base)
             assert moved == bool(found[name][0][tuple(place)]), (name, place)
             seen[moved] += 1
-    assert min(seen.values()) > 5
+    assert min(seen.values()) >= 5
 
 
 def test_layers_that_are_not_masked_connect_everything() -> None:
