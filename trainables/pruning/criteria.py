@@ -16,7 +16,7 @@ from torch import Tensor
 
 from trainables.forward import outputs
 from trainables.lanes import Tree, derive
-from trainables.pruning.derivatives import Objective, gradient, hessian_of_gradient
+from trainables.pruning.derivatives import Objective, gradient, gradient_of, hessian_of_gradient
 from trainables.pruning.masks import masked, remaining
 from trainables.pruning.selection import layerwise, overall, staying
 
@@ -121,8 +121,8 @@ def synflow(evidence: Evidence) -> Tree:
     exact = dataclasses.replace(network, low=None)
     with torch.enable_grad():
         total = outputs(exact, double | leaves, buffers, x).sum()
-        found = torch.autograd.grad(total, list(leaves.values()))
-    return {name: g * leaves[name].detach() for name, g in zip(leaves, found, strict=True)}
+        found = gradient_of(total, leaves)
+    return {name: g * leaves[name].detach() for name, g in found.items()}
 
 
 def _first_statistic(name: str, buffer: Tensor) -> Tensor:

@@ -68,7 +68,7 @@ def gradient(objective: Objective, params: Tree, names: Sequence[str]) -> Tree:
     """∂f/∂w of each lane by the parameters of these names, (L, …)."""
     leaves = _leaves(params, names)
     with torch.enable_grad():
-        return _gradient(objective(params | leaves).sum(), leaves)
+        return gradient_of(objective(params | leaves).sum(), leaves)
 
 
 def hessian_of_gradient(objective: Objective, params: Tree, masks: Tree) -> Tree:
@@ -78,17 +78,18 @@ def hessian_of_gradient(objective: Objective, params: Tree, masks: Tree) -> Tree
     """
     leaves = _leaves(params, [*masks])
     with torch.enable_grad():
-        found = _gradient(objective(params | leaves).sum(), leaves, again=True)
+        found = gradient_of(objective(params | leaves).sum(), leaves, again=True)
         length = sum((g * (g.detach() * masks[name])).sum() for name, g in found.items())
         assert isinstance(length, Tensor)
-        return _gradient(length, leaves)
+        return gradient_of(length, leaves)
 
 
 def _leaves(params: Tree, names: Sequence[str]) -> Tree:
     return {name: params[name].detach().clone().requires_grad_() for name in names}
 
 
-def _gradient(value: Tensor, leaves: Tree, *, again: bool = False) -> Tree:
+def gradient_of(value: Tensor, leaves: Tree, *, again: bool = False) -> Tree:
+    """∂value/∂leaf of each, 0 where it has no part; ``again``: to be differentiated once more."""
     found = torch.autograd.grad(
         value,
         list(leaves.values()),
