@@ -136,8 +136,6 @@ class Recorder(tune.Callback):  # type: ignore[misc]  # ray has no types
         self._set_parts(trial, [*halves, *parts[1:]])
         if self._best is not None:
             self._best.observe(outcomes)
-        if self._decider is not None:
-            self._decider.failed(outcomes)
         self._watch([], outcomes)
 
     def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:

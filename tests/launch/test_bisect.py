@@ -15,7 +15,7 @@ from orchestrator.launch.leftovers import tidy
 from orchestrator.launch.recorder import Recorder
 from orchestrator.launch.tasks import make_tasks
 from orchestrator.spec import load_study
-from orchestrator.store import Store
+from orchestrator.store import Decision, Store
 from orchestrator.store.faults import NODE_LOST, WORKER_DIED
 from tests.store.big import outcome as outcome_of
 from trainables.configs.base import to_plain
@@ -237,6 +237,23 @@ def test_what_a_driver_killed_at_the_end_of_a_pack_leaves_is_removed(driver: Dri
     assert not parts[0].folder.exists()
     assert parts[1].folder.exists()
     assert parts[1].ancestors[0].exists()
+
+
+def test_checkpoints_stay_while_only_runs_that_joined_train(driver: Driver) -> None:
+    for _ in range(3):
+        driver.die()
+    first, second = driver.parts()
+    for folder in (second.folder, second.ancestors[0]):
+        folder.mkdir(parents=True)
+    own = [outcome_of(name) for name, _ in second.runs]
+    joins = Decision(pack_id=second.pack_id, report=3, join=("j",))
+    driver.store.add_runs([("j", 0, to_plain(driver.runs["r0"]))])
+    driver.store.record(second.pack_id, [], own, report=3, decision=joins)
+    done = [outcome_of(name) for name, _ in first.runs]
+    driver.store.record(first.pack_id, [], done)
+    tidy(driver.store)
+    assert second.folder.exists()
+    assert second.ancestors[0].exists()
 
 
 def test_rays_words_for_the_ends_of_workers() -> None:
