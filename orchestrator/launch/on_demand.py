@@ -30,7 +30,6 @@ from orchestrator.plan.packs import first_lanes, pack_id_of
 from orchestrator.plan.searched import sample_runs, search_lanes, suggestions_a_pack
 from orchestrator.progress import Tally
 from orchestrator.search import DesignSource, Source
-from orchestrator.search.adaptive import AdaptiveSource
 from orchestrator.spec.study import Study
 from orchestrator.store import Outcome, Store
 from trainables.configs.function_run import Run, as_columns
@@ -120,9 +119,25 @@ def tune_on_demand(
     rules = _rules(study, store, clocks, data, asked, lambda: before + tally.seconds)
     book = PackBook(study, store, asked, slots)
     resumed, taken = book.resume(runs, left)
+    best = saved_runs(study, store)
+
+    def begin(suggested: Mapping[str, Run]) -> None:
+        trained = by_kind(suggested)[0]
+        clocks.update((name, _clock(run, data)) for name, run in trained.items())
+        if best is not None:
+            best.add(trained)
+
     source: Source
     if study.adaptive:
-        source, lanes = _suggested(study, store, data, frozenset(taken), slots, clocks)
+        lanes = search_lanes(study, slots)
+        source = make_source(
+            study,
+            store,
+            data,
+            training=frozenset(taken),
+            outstanding=suggestions_a_pack(study, slots) * slots,
+            begin=begin,
+        )
     else:
         source = DesignSource({name: run for name, run in left.items() if name not in taken})
         lanes = first_lanes(left, slots=slots, most_lanes=study.execution.lanes)
@@ -148,7 +163,7 @@ def tune_on_demand(
         RayPack,
         [],
         lambda pack: asked,
-        Recorder(store, book.tasks, watch, decider, saved_runs(study, store)),
+        Recorder(store, book.tasks, watch, decider, best),
         # Packs keep checkpoints of their own; Tune is not to ask for any.
         checkpoints=tune.CheckpointConfig(checkpoint_at_end=False),
         reuse_actors=True,
@@ -157,31 +172,6 @@ def tune_on_demand(
         data=dict(data),
         mailbox=start_mailbox(template, store.folder),
     )
-
-
-def _suggested(
-    study: Study,
-    store: Store,
-    data: Mapping[str, DataSet],
-    training: frozenset[str],
-    slots: int,
-    clocks: dict[str, Clock],
-) -> tuple[AdaptiveSource, int]:
-    """The study's searcher as a source, and how many lanes a pack of it has."""
-
-    def begin(runs: Mapping[str, Run]) -> None:
-        trained = by_kind(runs)[0]
-        clocks.update((name, _clock(run, data)) for name, run in trained.items())
-
-    source = make_source(
-        study,
-        store,
-        data,
-        training=training,
-        outstanding=suggestions_a_pack(study, slots) * slots,
-        begin=begin,
-    )
-    return source, search_lanes(study, slots)
 
 
 def _clock(run: RunConfig, data: Mapping[str, DataSet]) -> Clock:

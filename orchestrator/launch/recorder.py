@@ -115,6 +115,8 @@ class Recorder(tune.Callback):  # type: ignore[misc]  # ray has no types
         """The pack is trained; in the same trial the next part may follow."""
         self._store.set_pack(task.pack_id, status="completed", settings=_settings(task, result))
         sweep(self._store, task.folder, task.ancestors)
+        if self._best is not None:
+            self._best.sweep(pack_lanes(task, self._store))
         later = self._parts(trial)[1:]
         self._set_parts(trial, later)
         if later:

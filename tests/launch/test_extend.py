@@ -282,6 +282,30 @@ def test_only_the_best_configurations_states_stay(
     assert {path.stem for path in folder.iterdir()} == expected
 
 
+def test_states_written_after_a_run_was_overtaken_are_deleted(spec: Path, tmp_path: Path) -> None:
+    """The worker writes that of a run it is told to stop once the stop is in the store."""
+    runs = _runs(load_study(spec, ["sweep={optimizer.lr: {log: [1e-3, 1], points: 5}}"]))
+    known = {name: run for name, run in runs.items() if run.optimizer.lr < 0.1}
+    folder = tmp_path / "runs"
+    folder.mkdir()
+    best = BestRuns(folder, known, Objective(mode="min"), 1)
+    best.add({name: run for name, run in runs.items() if name not in known})
+    ended = [
+        _outcome(run, status="stopped", final={"valid/loss": run.optimizer.lr})
+        for run in runs.values()
+    ]
+    best.observe(ended[1:])
+    for name in runs:
+        (folder / f"{name}.pt").touch()
+    best.sweep(runs)
+    open_or_best = {name for name, run in runs.items() if run.optimizer.lr <= 0.01}
+    assert {path.stem for path in folder.iterdir()} == open_or_best
+    best.observe(ended[:1])
+    best.sweep([*runs, "of another study"])
+    lowest = {name for name, run in runs.items() if run.optimizer.lr == 0.001}
+    assert {path.stem for path in folder.iterdir()} == lowest
+
+
 def test_notes_are_kept_in_the_store(store: Store) -> None:
     store.note(FELL_BACK, "a pack", "one")
     store.note(FELL_BACK, "a pack", "two")
