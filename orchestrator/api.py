@@ -22,7 +22,7 @@ from orchestrator.plan import (
     make_packs,
     unique_runs,
 )
-from orchestrator.plan.searched import sample_runs
+from orchestrator.plan.searched import sample_runs, search_lanes
 from orchestrator.search.known import kept_suggestions
 from orchestrator.spec import Study, Tracking, load_study
 from orchestrator.store import SETTLED, Store
@@ -135,7 +135,11 @@ def _plan_search(study: Study, folder: Path, slots: int) -> Plan:
         expected = estimate_own(left, slots=slots, measured=[])
     elif sample:
         expected = expected.times(left * len(study.seeds) / len(sample))
-    return Plan(study, runs, finished, slots, [], expected, study.resources.cpus or 1.0)
+    cpus = study.resources.cpus or 1.0
+    if study.resources.cpus is None and study.trainable is None and left:
+        packs = math.ceil(left * len(study.seeds) / search_lanes(study, slots))
+        cpus = cpus_a_pack([os.cpu_count() or 1], min(slots, packs))
+    return Plan(study, runs, finished, slots, [], expected, cpus)
 
 
 def _seconds_per_step(store: Store, runs: Mapping[str, RunConfig]) -> dict[str, float]:

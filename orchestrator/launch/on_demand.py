@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 import shutil
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -12,8 +14,10 @@ from orchestrator.early_stopping import Clock, Rules, make_rules
 from orchestrator.launch.decider import Decider
 from orchestrator.launch.extend import unfinished_packs
 from orchestrator.launch.facts import machine
+from orchestrator.launch.local_ray import cpus_of_nodes
 from orchestrator.launch.mailbox import start_mailbox
 from orchestrator.launch.pack_searcher import PackSearcher
+from orchestrator.launch.planned import suggestions_left
 from orchestrator.launch.recorder import Recorder
 from orchestrator.launch.saved_runs import saved_runs
 from orchestrator.launch.searching import make_source
@@ -22,6 +26,7 @@ from orchestrator.launch.tasks import (
     count_slots,
     fresh_settings,
     make_task,
+    offered,
     pack_settings,
 )
 from orchestrator.launch.tuner import UNBOUNDED, fit
@@ -33,7 +38,7 @@ from orchestrator.search import DesignSource, Source
 from orchestrator.spec.study import Study
 from orchestrator.store import Outcome, Store
 from trainables.configs.function_run import Run, as_columns
-from trainables.configs.run import RunConfig, data_key
+from trainables.configs.run import RunConfig, data_key, fusion_key
 from trainables.data import DataSet
 from trainables.ray_pack import PackTask, RayPack
 
@@ -45,7 +50,7 @@ class PackBook:
         """
         Args:
             asked: what a pack takes of the cluster.
-            slots: packs that train at the same time.
+            slots: packs that train at the same time, at most.
         """
         self._study = study
         self._store = store
@@ -111,13 +116,21 @@ def tune_on_demand(
     Raises:
         LaunchError: a pack asks for more than the cluster has.
     """
-    asked = asked_resources(study, resources)
-    slots = count_slots(study, asked, resources)
+    least = asked_resources(study, resources)
+    slots = count_slots(study, least, resources)
     store.set_meta(machine=machine(resources), slots=slots)
+    most = study.execution.lanes
+    lanes = (
+        search_lanes(study, slots)
+        if study.adaptive
+        else first_lanes(left, slots=slots, most_lanes=most)
+    )
+    at_once = packs_at_once(study, store, runs, left, lanes, slots)
+    asked = offered(study, least, cpus_of_nodes(), at_once)
     before = store.meta().get("wall_seconds", 0.0)
     clocks = {name: _clock(run, data) for name, run in runs.items()}
     rules = _rules(study, store, clocks, data, asked, lambda: before + tally.seconds)
-    book = PackBook(study, store, asked, slots)
+    book = PackBook(study, store, asked, at_once)
     resumed, taken = book.resume(runs, left)
     best = saved_runs(study, store)
 
@@ -129,7 +142,6 @@ def tune_on_demand(
 
     source: Source
     if study.adaptive:
-        lanes = search_lanes(study, slots)
         source = make_source(
             study,
             store,
@@ -140,13 +152,12 @@ def tune_on_demand(
         )
     else:
         source = DesignSource({name: run for name, run in left.items() if name not in taken})
-        lanes = first_lanes(left, slots=slots, most_lanes=study.execution.lanes)
     searcher = PackSearcher(
         source,
         book.make,
         resumed=resumed,
         lanes=lanes,
-        slots=slots,
+        slots=at_once,
         over=lambda: rules.used_up() is not None,
     )
     template = book.task("", {}, {})
@@ -172,6 +183,27 @@ def tune_on_demand(
         data=dict(data),
         mailbox=start_mailbox(template, store.folder),
     )
+
+
+def packs_at_once(
+    study: Study,
+    store: Store,
+    runs: Mapping[str, RunConfig],
+    left: Mapping[str, RunConfig],
+    lanes: int,
+    slots: int,
+) -> int:
+    """How many packs can be at work: with fewer than slots, each may have more CPUs.
+
+    Args:
+        runs: the study's.
+        left: those that have not ended.
+        lanes: of a new pack.
+    """
+    groups = Counter(fusion_key(run) for run in left.values())
+    packs = sum(math.ceil(count / lanes) for count in groups.values())
+    packs += math.ceil(suggestions_left(study, store) * len(study.seeds) / lanes)
+    return min(slots, max(1, packs, len(unfinished_packs(store, runs, left))))
 
 
 def _clock(run: RunConfig, data: Mapping[str, DataSet]) -> Clock:
