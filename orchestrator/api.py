@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Literal
 
 from orchestrator.launch import Finish, checked_data, open_study, train
 from orchestrator.launch.extend import NOTHING, extension_of
+from orchestrator.launch.planned import is_on_demand
 from orchestrator.plan import (
     Estimate,
     Pack,
@@ -97,7 +98,8 @@ def plan_study(study: Study | str | Path, results: str | Path = "results") -> Pl
             ]
             settled = [name for name, status in statuses.items() if status in SETTLED]
             missing = {name: run for name, run in trained.items() if name not in settled}
-            extension = extension_of(store, trained, missing)
+            on_demand = is_on_demand(study, store)
+            extension = extension_of(store, trained, missing, on_demand=on_demand)
     done = {name for name, status in statuses.items() if status in SETTLED}
     left = {name: run for name, run in runs.items() if name not in done}
     lanes, starts = study.execution.lanes, extension.starts

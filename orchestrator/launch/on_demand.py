@@ -92,16 +92,6 @@ class PackBook:
         return make_task(study, store, name, runs, settings, self._asked, self._slots)
 
 
-def is_on_demand(study: Study, store: Store) -> bool:
-    """Whether packs are made on the way; also where one of them was and has not ended."""
-    unfinished = [p["pack_id"] for p in store.packs() if p["status"] in ("pending", "running")]
-    return (
-        study.adaptive
-        or bool(study.early_stopping)
-        or any(store.decisions(name) for name in unfinished)
-    )
-
-
 def tune_on_demand(
     study: Study,
     store: Store,

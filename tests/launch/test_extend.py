@@ -220,6 +220,18 @@ def test_the_plan_says_it_and_expects_less_time(spec: Path, store: Store) -> Non
     assert sum(len(pack.run_ids) for pack in found.packs) == 12
 
 
+def test_runs_that_may_be_stopped_early_start_anew(spec: Path, store: Store) -> None:
+    """The rules must see all of a run; so the plan promises nothing else."""
+    _end_all(store, _plan(load_study(spec), store))
+    stopping = "early_stopping={name: patience, evaluations: 2}"
+    found = plan_study(load_study(spec, ["train.epochs=11", stopping]), store.folder.parent)
+    assert found.extension == (
+        "4 runs start anew: cosine depends on the length of training; 4 runs start anew: the"
+        " shorter run diverged; 4 runs start anew: where runs are stopped early, all begin at"
+        " their first step"
+    )
+
+
 def test_runs_that_start_elsewhere_share_no_pack_and_cost_what_is_left(spec: Path) -> None:
     runs = _runs(load_study(spec, ["train.epochs=20"]))
     names = list(runs)
