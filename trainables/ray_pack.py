@@ -155,7 +155,7 @@ class RayPack(tune.Trainable):  # type: ignore[misc]  # ray has no types
         folders = (self._task.folder, *self._task.ancestors)
         for path in (path for folder in folders for path in checkpoint.numbered(folder)):
             try:
-                return self._restored(checkpoint.load(path), settings, path.parent)
+                return self._session_of(checkpoint.load(path), settings, path.parent)
             except torch.OutOfMemoryError:
                 raise
             except Exception as error:  # damaged, or of another version in any way
@@ -164,7 +164,7 @@ class RayPack(tune.Trainable):  # type: ignore[misc]  # ray has no types
                     path.unlink(missing_ok=True)
         return None
 
-    def _restored(self, saved: dict[str, Any], settings: Settings, folder: Path) -> PackSession:
+    def _session_of(self, saved: dict[str, Any], settings: Settings, folder: Path) -> PackSession:
         from trainables.parts import checkpoint_of
         from trainables.session import PackSession
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from ray import tune
 
 from tests.store.test_storage import small_disk
 from trainables import checkpoint
@@ -111,6 +112,13 @@ def test_parts_are_not_compiled(trial: Trial) -> None:
     trial.task = dataclasses.replace(trial.task, settings={**SETTINGS, "compile": "on"})
     results = _to_the_end(trial.start(parts=PARTS))
     assert not any(choice["compiled"] for result in results for choice in result["choices"])
+
+
+def test_no_name_of_a_pack_is_one_that_tune_sets() -> None:
+    """An attribute of the base class would hide a method."""
+    names = {*vars(RayPack), *RayPack.__annotations__}
+    assert "_session" in names
+    assert not names & vars(tune.Trainable()).keys()
 
 
 def test_a_trial_with_nothing_left_ends(trial: Trial) -> None:
