@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Literal
 
 from orchestrator.launch import Finish, checked_data, open_study, train
 from orchestrator.launch.extend import NOTHING, extension_of
+from orchestrator.launch.planned import is_on_demand
 from orchestrator.plan import (
     Estimate,
     Pack,
@@ -22,7 +23,7 @@ from orchestrator.plan import (
     make_packs,
     unique_runs,
 )
-from orchestrator.plan.searched import sample_runs
+from orchestrator.plan.searched import sample_runs, search_lanes
 from orchestrator.search.known import kept_suggestions
 from orchestrator.spec import Study, Tracking, load_study
 from orchestrator.store import SETTLED, Store
@@ -97,7 +98,8 @@ def plan_study(study: Study | str | Path, results: str | Path = "results") -> Pl
             ]
             settled = [name for name, status in statuses.items() if status in SETTLED]
             missing = {name: run for name, run in trained.items() if name not in settled}
-            extension = extension_of(store, trained, missing)
+            on_demand = is_on_demand(study, store)
+            extension = extension_of(store, trained, missing, on_demand=on_demand)
     done = {name for name, status in statuses.items() if status in SETTLED}
     left = {name: run for name, run in runs.items() if name not in done}
     lanes, starts = study.execution.lanes, extension.starts
@@ -135,7 +137,11 @@ def _plan_search(study: Study, folder: Path, slots: int) -> Plan:
         expected = estimate_own(left, slots=slots, measured=[])
     elif sample:
         expected = expected.times(left * len(study.seeds) / len(sample))
-    return Plan(study, runs, finished, slots, [], expected, study.resources.cpus or 1.0)
+    cpus = study.resources.cpus or 1.0
+    if study.resources.cpus is None and study.trainable is None and left:
+        packs = math.ceil(left * len(study.seeds) / search_lanes(study, slots))
+        cpus = cpus_a_pack([os.cpu_count() or 1], min(slots, packs))
+    return Plan(study, runs, finished, slots, [], expected, cpus)
 
 
 def _seconds_per_step(store: Store, runs: Mapping[str, RunConfig]) -> dict[str, float]:

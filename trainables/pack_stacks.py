@@ -96,6 +96,7 @@ class PackStacks:
         self._settings = settings
         self._data = data
         self._fail = fail
+        self._sharing = 1
         self._arrays: dict[tuple[str, str], Arrays] = {}
         self._groups: list[Group] = []
         """As ``choices``."""
@@ -103,9 +104,14 @@ class PackStacks:
         self._programs: dict[int, Program | None] = {}
         """By the group that they were compiled of; None where it did not compile again."""
 
-    def add(self, runs: Sequence[tuple[str, RunConfig]]) -> None:
-        """Stacks of what can be stacked: runs of one fusion key, at the same step."""
+    def add(self, runs: Sequence[tuple[str, RunConfig]], others: int = 0) -> None:
+        """Stacks of what can be stacked: runs of one fusion key, at the same step.
+
+        Args:
+            others: runs of the pack that are in training, or wait.
+        """
         self.runs |= dict(runs)
+        self._sharing = others + len(runs)
         groups: dict[tuple[str, int], list[str]] = {}
         for run_id, run in runs:
             start = self.starts.get(run_id)
@@ -150,11 +156,11 @@ class PackStacks:
         self.waiting += [Waiting(part, choice.unfold, choice.at_once) for part in parts]
 
     def _memory_of(self, lanes: int) -> int | None:
-        """A group's part of what the pack's data leave, by its lanes."""
+        """A group's part of what the pack's data leave, by its share of the lanes there are."""
         if self._settings.memory is None:
             return None
         left = self._settings.memory - sum(map(size, self._arrays.values()))
-        return max(0, left) * lanes // len(self.runs)
+        return max(0, left) * lanes // self._sharing
 
     def _known(self, run: RunConfig, unfold: bool) -> int | None:
         """The first group whose program a group of this fusion key could have."""

@@ -7,6 +7,7 @@ from collections.abc import Container, Mapping, Sequence
 from typing import Any, TypeVar
 
 from trainables.stack_state import take
+from trainables.stack_width import Way
 
 Task = TypeVar("Task")
 
@@ -51,6 +52,12 @@ def checkpoint_of(saved: Mapping[str, Any], run_ids: Sequence[str]) -> dict[str,
             stacks.append(([names[lane] for lane in lanes], part))
     plan = _plan_of(saved["plan"], progress)
     return {**saved, "stacks": stacks, "progress": progress, "plan": plan}
+
+
+def uncompiled(ways: Sequence[Way] | None) -> dict[str, Any]:
+    """Settings of a part that has no checkpoint: see ``_plan_of``."""
+    left = None if ways is None else tuple(way._replace(compiled=False) for way in ways)
+    return {"compile": "off", "ways": left}
 
 
 def _plan_of(plan: Mapping[str, Any], known: Container[str]) -> dict[str, Any]:

@@ -210,6 +210,7 @@ class RayPack(tune.Trainable):  # type: ignore[misc]  # ray has no types
         import torch
 
         from trainables import memory
+        from trainables.parts import uncompiled
         from trainables.session import Settings
         from trainables.stack_width import Way
 
@@ -220,6 +221,8 @@ class RayPack(tune.Trainable):  # type: ignore[misc]  # ray has no types
             settings |= chosen
         if settings["ways"] is not None:
             settings["ways"] = tuple(Way(*way) for way in settings["ways"])
+        if self._task.ancestors:
+            settings |= uncompiled(settings["ways"])
         at_once = self._task.at_once
         sharing = at_once if at_once == 1 else min(at_once, _packs_sharing(self._task.asked))
         free = memory.free(torch.device(settings["device"]))

@@ -87,9 +87,10 @@ class PackSession:
 
     def join(self, runs: Sequence[tuple[str, RunConfig]]) -> None:
         """Adds runs, from their first step, as further lanes in stacks of their own."""
+        others = sum(progress.status == "running" for progress in self.progress.values())
         for run_id, _ in runs:
             self.progress[run_id] = Progress(run_id, len(self.progress))
-        self._plan.add(runs)
+        self._plan.add(runs, others)
 
     def _build(self) -> None:
         while (built := self._plan.build_next(len(self._stacks))) is not None:

@@ -50,12 +50,15 @@ class Rules:
         asked = [rule.observe(row["run_id"], row, ended=ended) for rule in self._concerned(row)]
         return next((reason for reason in asked if reason is not None), None)
 
+    def is_new(self, row: Row) -> bool:
+        """Whether the row was not seen before."""
+        return bool(row["step"] > self._seen.get(row["run_id"], -1))
+
     def _concerned(self, row: Row) -> list[Rule]:
         """The rules that have not seen the row and can do something with it."""
-        run_id, step = row["run_id"], row["step"]
-        if step <= self._seen.get(run_id, -1):
+        if not self.is_new(row):
             return []
-        self._seen[run_id] = step
+        self._seen[row["run_id"]] = row["step"]
         return [
             rule
             for rule, metric in self._rules

@@ -48,7 +48,9 @@ def give_up(
         Its halves, already planned in the store; or none, and how its runs have failed.
     """
     left = unfinished(store, task)
-    if len(left) > 1 and not death.raised:
+    # Members of a population do not train without the others.
+    together = any(run.population is not None for _, run in task.runs)
+    if len(left) > 1 and not death.raised and not together:
         return _halves(store, task, left), []
     died = "the worker raised" if death.raised else "killed its worker"
     count = f"{deaths.in_a_row} times in a row"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -21,7 +22,9 @@ class Decider:
     """Commits a report together with what follows from it.
 
     A report that is replayed, as a pack went on from a checkpoint, decides nothing: what followed
-    from it stands in the store.
+    from it stands in the store. It may have something new in it all the same: parts of a pack
+    that was split begin runs that had joined it, or had to wait, at other reports than the whole
+    did, and a store that was repaired may have lost rows.
     """
 
     def __init__(
@@ -66,20 +69,18 @@ class Decider:
         Returns:
             How its runs stand now.
         """
-        if report <= self._store.last_report(task.pack_id):
-            self._store.record(task.pack_id, rows, outcomes)
-            return list(outcomes)
-        decision = self._decide(task, report, rows, outcomes, done=done)
+        decision, replayed = None, report <= self._store.last_report(task.pack_id)
+        if replayed:
+            before = (d for d in self._store.decisions(task.pack_id) if d.report == report)
+            decision = next(before, None)
+        if not replayed or any(map(self._rules.is_new, rows)):
+            decision = _both(decision, self._decide(task, report, rows, outcomes, done=done))
         self._store.record(task.pack_id, rows, outcomes, report=report, decision=decision)
         self._note_time()
         stop = {} if decision is None else decision.stop
         found = standing([*outcomes, *self._others(stop, outcomes)], stop)
         self._source.tell(found, rows)
         return found
-
-    def failed(self, outcomes: Sequence[Outcome]) -> None:
-        """Runs of a pack that was given up, which no report will tell of."""
-        self._source.tell(outcomes, [])
 
     def _others(self, stop: Mapping[str, str], outcomes: Sequence[Outcome]) -> list[Outcome]:
         """Lanes that are stopped at a report that was not theirs: a budget ends them all."""
@@ -111,6 +112,14 @@ class Decider:
         if time.monotonic() - self._noted > _SECONDS_BETWEEN_NOTES:
             self._noted = time.monotonic()
             self._store.set_meta(wall_seconds=self._elapsed())
+
+
+def _both(before: Decision | None, now: Decision | None) -> Decision | None:
+    """What was decided upon a report at first, and what is added to it."""
+    if before is None or now is None:
+        return before or now
+    join = (*before.join, *(run_id for run_id in now.join if run_id not in before.join))
+    return dataclasses.replace(before, stop={**now.stop, **before.stop}, join=join)
 
 
 def pack_lanes(task: PackTask, store: Store) -> list[str]:

@@ -55,6 +55,7 @@ class Extension:
 
 
 NOTHING = Extension({}, {})
+_STOPPED_EARLY = "where runs are stopped early, all begin at their first step"
 
 
 def runs_folder(folder: Path) -> Path:
@@ -128,16 +129,26 @@ def unfinished_packs(
 
 
 def extension_of(
-    store: Store, runs: Mapping[str, RunConfig], left: Mapping[str, RunConfig]
+    store: Store,
+    runs: Mapping[str, RunConfig],
+    left: Mapping[str, RunConfig],
+    *,
+    on_demand: bool = False,
 ) -> Extension:
     """For the runs that are left and in no pack yet: where they go on from.
 
     Args:
         runs: the study's.
+        on_demand: packs are made on the way, from runs that all begin at their first step:
+            rules of early stopping decide on what they see.
     """
     packs = unfinished_packs(store, runs, left).values()
     taken = {name for pack in packs for name in pack["run_ids"]}
-    return find_extension({name: run for name, run in left.items() if name not in taken}, store)
+    found = find_extension({name: run for name, run in left.items() if name not in taken}, store)
+    if not (on_demand and found.origins):
+        return found
+    anew = Counter(found.anew) + Counter({_STOPPED_EARLY: len(found.origins)})
+    return Extension({}, anew)
 
 
 def _shorter(

@@ -39,9 +39,13 @@ def tidy(store: Store) -> None:
 def _needed(store: Store) -> set[Path]:
     """Folders of packs with runs still to be trained, and of those that they were split off."""
     packs, parents, statuses = store.folder / "packs", store.parents(), store.statuses()
+    joined: dict[str, list[str]] = {}
+    for decision in store.decisions():
+        joined.setdefault(decision.pack_id, []).extend(decision.join)
     needed: set[Path] = set()
     for pack in store.packs():
         going = pack["status"] in ("pending", "running")
-        if going and any(statuses.get(r, "pending") not in FINISHED for r in pack["run_ids"]):
+        lanes = [*pack["run_ids"], *joined.get(pack["pack_id"], [])]
+        if going and any(statuses.get(name, "pending") not in FINISHED for name in lanes):
             needed |= {packs / pack["pack_id"], *ancestors_of(pack["pack_id"], parents, packs)}
     return needed

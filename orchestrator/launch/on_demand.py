@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 import shutil
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -12,8 +14,10 @@ from orchestrator.early_stopping import Clock, Rules, make_rules
 from orchestrator.launch.decider import Decider
 from orchestrator.launch.extend import unfinished_packs
 from orchestrator.launch.facts import machine
+from orchestrator.launch.local_ray import cpus_of_nodes
 from orchestrator.launch.mailbox import start_mailbox
 from orchestrator.launch.pack_searcher import PackSearcher
+from orchestrator.launch.planned import suggestions_left
 from orchestrator.launch.recorder import Recorder
 from orchestrator.launch.saved_runs import saved_runs
 from orchestrator.launch.searching import make_source
@@ -22,6 +26,7 @@ from orchestrator.launch.tasks import (
     count_slots,
     fresh_settings,
     make_task,
+    offered,
     pack_settings,
 )
 from orchestrator.launch.tuner import UNBOUNDED, fit
@@ -30,11 +35,10 @@ from orchestrator.plan.packs import first_lanes, pack_id_of
 from orchestrator.plan.searched import sample_runs, search_lanes, suggestions_a_pack
 from orchestrator.progress import Tally
 from orchestrator.search import DesignSource, Source
-from orchestrator.search.adaptive import AdaptiveSource
 from orchestrator.spec.study import Study
 from orchestrator.store import Outcome, Store
 from trainables.configs.function_run import Run, as_columns
-from trainables.configs.run import RunConfig, data_key
+from trainables.configs.run import RunConfig, data_key, fusion_key
 from trainables.data import DataSet
 from trainables.ray_pack import PackTask, RayPack
 
@@ -46,7 +50,7 @@ class PackBook:
         """
         Args:
             asked: what a pack takes of the cluster.
-            slots: packs that train at the same time.
+            slots: packs that train at the same time, at most.
         """
         self._study = study
         self._store = store
@@ -88,16 +92,6 @@ class PackBook:
         return make_task(study, store, name, runs, settings, self._asked, self._slots)
 
 
-def is_on_demand(study: Study, store: Store) -> bool:
-    """Whether packs are made on the way; also where one of them was and has not ended."""
-    unfinished = [p["pack_id"] for p in store.packs() if p["status"] in ("pending", "running")]
-    return (
-        study.adaptive
-        or bool(study.early_stopping)
-        or any(store.decisions(name) for name in unfinished)
-    )
-
-
 def tune_on_demand(
     study: Study,
     store: Store,
@@ -112,26 +106,48 @@ def tune_on_demand(
     Raises:
         LaunchError: a pack asks for more than the cluster has.
     """
-    asked = asked_resources(study, resources)
-    slots = count_slots(study, asked, resources)
+    least = asked_resources(study, resources)
+    slots = count_slots(study, least, resources)
     store.set_meta(machine=machine(resources), slots=slots)
+    most = study.execution.lanes
+    lanes = (
+        search_lanes(study, slots)
+        if study.adaptive
+        else first_lanes(left, slots=slots, most_lanes=most)
+    )
+    at_once = packs_at_once(study, store, runs, left, lanes, slots)
+    asked = offered(study, least, cpus_of_nodes(), at_once)
     before = store.meta().get("wall_seconds", 0.0)
     clocks = {name: _clock(run, data) for name, run in runs.items()}
     rules = _rules(study, store, clocks, data, asked, lambda: before + tally.seconds)
-    book = PackBook(study, store, asked, slots)
+    book = PackBook(study, store, asked, at_once)
     resumed, taken = book.resume(runs, left)
+    best = saved_runs(study, store)
+
+    def begin(suggested: Mapping[str, Run]) -> None:
+        trained = by_kind(suggested)[0]
+        clocks.update((name, _clock(run, data)) for name, run in trained.items())
+        if best is not None:
+            best.add(trained)
+
     source: Source
     if study.adaptive:
-        source, lanes = _suggested(study, store, data, frozenset(taken), slots, clocks)
+        source = make_source(
+            study,
+            store,
+            data,
+            training=frozenset(taken),
+            outstanding=suggestions_a_pack(study, slots) * slots,
+            begin=begin,
+        )
     else:
         source = DesignSource({name: run for name, run in left.items() if name not in taken})
-        lanes = first_lanes(left, slots=slots, most_lanes=study.execution.lanes)
     searcher = PackSearcher(
         source,
         book.make,
         resumed=resumed,
         lanes=lanes,
-        slots=slots,
+        slots=at_once,
         over=lambda: rules.used_up() is not None,
     )
     template = book.task("", {}, {})
@@ -148,7 +164,7 @@ def tune_on_demand(
         RayPack,
         [],
         lambda pack: asked,
-        Recorder(store, book.tasks, watch, decider, saved_runs(study, store)),
+        Recorder(store, book.tasks, watch, decider, best),
         # Packs keep checkpoints of their own; Tune is not to ask for any.
         checkpoints=tune.CheckpointConfig(checkpoint_at_end=False),
         reuse_actors=True,
@@ -159,29 +175,25 @@ def tune_on_demand(
     )
 
 
-def _suggested(
+def packs_at_once(
     study: Study,
     store: Store,
-    data: Mapping[str, DataSet],
-    training: frozenset[str],
+    runs: Mapping[str, RunConfig],
+    left: Mapping[str, RunConfig],
+    lanes: int,
     slots: int,
-    clocks: dict[str, Clock],
-) -> tuple[AdaptiveSource, int]:
-    """The study's searcher as a source, and how many lanes a pack of it has."""
+) -> int:
+    """How many packs can be at work: with fewer than slots, each may have more CPUs.
 
-    def begin(runs: Mapping[str, Run]) -> None:
-        trained = by_kind(runs)[0]
-        clocks.update((name, _clock(run, data)) for name, run in trained.items())
-
-    source = make_source(
-        study,
-        store,
-        data,
-        training=training,
-        outstanding=suggestions_a_pack(study, slots) * slots,
-        begin=begin,
-    )
-    return source, search_lanes(study, slots)
+    Args:
+        runs: the study's.
+        left: those that have not ended.
+        lanes: of a new pack.
+    """
+    groups = Counter(fusion_key(run) for run in left.values())
+    packs = sum(math.ceil(count / lanes) for count in groups.values())
+    packs += math.ceil(suggestions_left(study, store) * len(study.seeds) / lanes)
+    return min(slots, max(1, packs, len(unfinished_packs(store, runs, left))))
 
 
 def _clock(run: RunConfig, data: Mapping[str, DataSet]) -> Clock:

@@ -45,3 +45,13 @@ def suggestions_left(study: Study, store: Store) -> int:
     if not study.adaptive:
         return 0
     return max(0, study.size - len(kept_suggestions(study, store)))
+
+
+def is_on_demand(study: Study, store: Store) -> bool:
+    """Whether packs are made on the way; also where one of them was and has not ended."""
+    unfinished = [p["pack_id"] for p in store.packs() if p["status"] in ("pending", "running")]
+    return (
+        study.adaptive
+        or bool(study.early_stopping)
+        or any(store.decisions(name) for name in unfinished)
+    )

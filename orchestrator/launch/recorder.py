@@ -115,6 +115,8 @@ class Recorder(tune.Callback):  # type: ignore[misc]  # ray has no types
         """The pack is trained; in the same trial the next part may follow."""
         self._store.set_pack(task.pack_id, status="completed", settings=_settings(task, result))
         sweep(self._store, task.folder, task.ancestors)
+        if self._best is not None:
+            self._best.sweep(pack_lanes(task, self._store))
         later = self._parts(trial)[1:]
         self._set_parts(trial, later)
         if later:
@@ -136,8 +138,6 @@ class Recorder(tune.Callback):  # type: ignore[misc]  # ray has no types
         self._set_parts(trial, [*halves, *parts[1:]])
         if self._best is not None:
             self._best.observe(outcomes)
-        if self._decider is not None:
-            self._decider.failed(outcomes)
         self._watch([], outcomes)
 
     def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:

@@ -10,12 +10,18 @@ from pathlib import Path
 from typing import Any
 
 from orchestrator.launch.check import LaunchError, check, load_data
-from orchestrator.launch.extend import extension_of
+from orchestrator.launch.extend import Extension, extension_of
 from orchestrator.launch.facts import machine
 from orchestrator.launch.folder import now
 from orchestrator.launch.leftovers import tidy
 from orchestrator.launch.local_ray import cpus_of_nodes, prepare_environment, ray_cluster
-from orchestrator.launch.planned import left_of, planned_runs, suggestions_left, unfinished
+from orchestrator.launch.planned import (
+    is_on_demand,
+    left_of,
+    planned_runs,
+    suggestions_left,
+    unfinished,
+)
 from orchestrator.launch.rounds import in_rounds
 from orchestrator.launch.saved_runs import saved_runs
 from orchestrator.launch.searching import check_search
@@ -154,9 +160,6 @@ def _way(study: Study, store: Store) -> str:
     """How the study is launched: see ``_WAYS``."""
     if study.trainable is not None:
         return "own training"
-    # This imports Ray, so it waits until its environment is prepared.
-    from orchestrator.launch.on_demand import is_on_demand
-
     return "on demand" if is_on_demand(study, store) else "planned packs"
 
 
@@ -170,9 +173,7 @@ def _tune_planned(job: _Job, resources: dict[str, float]) -> None:
 
     study, store = job.study, job.store
     runs, left = by_kind(job.runs)[0], by_kind(job.left)[0]
-    extension = extension_of(store, runs, left)
-    if extension.line:
-        print(f"{study.name}: {extension.line}", flush=True)  # noqa: T201 - before it begins
+    extension = _extension(job, on_demand=False)
     asked = asked_resources(study, resources)
     slots = count_slots(study, asked, resources)
     tasks = make_tasks(study, store, runs, left, slots, asked, cpus_of_nodes(), extension)
@@ -192,9 +193,20 @@ def _tune_planned(job: _Job, resources: dict[str, float]) -> None:
     )
 
 
+def _extension(job: _Job, *, on_demand: bool) -> Extension:
+    """Which runs go on from shorter ones; says so before they begin."""
+    runs, left = by_kind(job.runs)[0], by_kind(job.left)[0]
+    extension = extension_of(job.store, runs, left, on_demand=on_demand)
+    if extension.line:
+        print(f"{job.study.name}: {extension.line}", flush=True)  # noqa: T201 - before it begins
+    return extension
+
+
 def _tune_on_demand(job: _Job, resources: dict[str, float]) -> None:
     from orchestrator.launch.on_demand import tune_on_demand
 
+    if not job.study.adaptive:
+        _extension(job, on_demand=True)
     runs, left = by_kind(job.runs)[0], by_kind(job.left)[0]
     tune_on_demand(job.study, job.store, runs, left, job.data, resources, job.tally)
 

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from orchestrator.launch.extend import runs_folder
-from orchestrator.plan import by_kind, unique_runs
+from orchestrator.launch.planned import planned_runs
+from orchestrator.plan import by_kind
 from orchestrator.spec.study import OwnObjective, Study
 from orchestrator.store import SETTLED, Outcome, Store
 from trainables.configs.run import RunConfig, run_id
@@ -27,21 +28,25 @@ class BestRuns:
         """
         Args:
             folder: of the final states.
-            runs: run_id → configuration, of the whole study.
+            runs: run_id → configuration, of all that are known.
             top: how many configurations are kept.
         """
         self._folder = folder
         self._sign = -1.0 if objective.mode == "max" else 1.0
         self._metric = objective.metric
         self._top = top
-        self._configuration = {
-            name: run_id(dataclasses.replace(run, seed=0)) for name, run in runs.items()
-        }
+        self._configuration: dict[str, str] = {}
         self._left: dict[str, set[str]] = {}
-        for name, configuration in self._configuration.items():
-            self._left.setdefault(configuration, set()).add(name)
         self._values: dict[str, dict[str, float]] = {}
         self._kept: set[str] = set()
+        self.add(runs)
+
+    def add(self, runs: Mapping[str, RunConfig]) -> None:
+        """Further runs: all seeds of configurations that a search suggests."""
+        for name, run in runs.items():
+            configuration = run_id(dataclasses.replace(run, seed=0))
+            self._configuration[name] = configuration
+            self._left.setdefault(configuration, set()).add(name)
 
     def observe(self, outcomes: Sequence[Outcome]) -> None:
         """Takes in how runs stand, once the store has it."""
@@ -58,8 +63,21 @@ class BestRuns:
         best = sorted(candidates, key=self._mean)[: self._top]
         self._kept = {one for one in best if math.isfinite(self._mean(one))}
         for configuration in candidates - self._kept:
-            for name in self._values[configuration]:
-                (self._folder / f"{name}.pt").unlink(missing_ok=True)
+            self._delete(self._values[configuration])
+
+    def sweep(self, run_ids: Iterable[str]) -> None:
+        """Of runs of a pack that has ended: a worker writes the state of a run that it is told to
+        stop only after the run was counted as stopped, and writes replayed ones again."""
+        self._delete(name for name in run_ids if self._is_overtaken(name))
+
+    def _is_overtaken(self, name: str) -> bool:
+        configuration = self._configuration.get(name, "")
+        settled = self._left.get(configuration) == set()
+        return settled and configuration not in self._kept
+
+    def _delete(self, names: Iterable[str]) -> None:
+        for name in names:
+            (self._folder / f"{name}.pt").unlink(missing_ok=True)
 
     def _value(self, outcome: Outcome) -> float:
         """The smaller the better; infinite where the run did not end well."""
@@ -73,10 +91,13 @@ class BestRuns:
 
 
 def saved_runs(study: Study, store: Store) -> BestRuns | None:
-    """What looks after the final states of a study; None where none or all are kept."""
+    """What looks after the final states of a study; None where none or all are kept.
+
+    Of a search it knows what was suggested so far, and is to be shown the rest.
+    """
     if study.execution.save != "best":
         return None
-    runs = by_kind(unique_runs(study.runs()))[0]
+    runs = by_kind(planned_runs(study, store))[0]
     best = BestRuns(runs_folder(store.folder), runs, study.objective, study.report.top)
     best.observe(store.outcomes())
     return best

@@ -51,8 +51,7 @@ def make_tasks(
     lanes, starts = study.execution.lanes, extension.starts
     fresh = make_packs(rest, slots=slots, most_lanes=lanes, starts=starts) if rest else []
     at_once = min(slots, len(packs) + len(fresh))
-    free = study.resources.cpus is None and not asked["GPU"]
-    settings = fresh_settings(study, asked, cpus_a_pack(nodes, at_once) if free else None)
+    settings = fresh_settings(study, offered(study, asked, nodes, at_once))
     packs += [
         (
             pack.pack_id,
@@ -70,6 +69,7 @@ def make_tasks(
 
     def resources(threads: int) -> dict[str, float]:
         """A pack that was interrupted keeps its threads, even where a machine has fewer CPUs."""
+        free = _are_cpus_free(study, asked)
         return {**asked, "CPU": min(threads, max(nodes))} if free else dict(asked)
 
     return [
@@ -86,15 +86,27 @@ def make_tasks(
     ]
 
 
-def fresh_settings(
-    study: Study, asked: Mapping[str, float], threads: int | None = None
-) -> dict[str, Any]:
+def offered(
+    study: Study, asked: Mapping[str, float], nodes: Sequence[float], packs: int
+) -> dict[str, float]:
+    """What each of so many packs is given: all CPUs are shared out where the study leaves it
+    open and packs train on them."""
+    if not _are_cpus_free(study, asked):
+        return dict(asked)
+    return {**asked, "CPU": float(cpus_a_pack(nodes, packs))}
+
+
+def _are_cpus_free(study: Study, asked: Mapping[str, float]) -> bool:
+    return study.resources.cpus is None and not asked["GPU"]
+
+
+def fresh_settings(study: Study, asked: Mapping[str, float]) -> dict[str, Any]:
     """What decides the bits of a pack that has not begun."""
     return {
         "strategy": study.execution.strategy,
         "compile": study.execution.compile,
         "ways": None,
-        "threads": threads or max(1, int(asked["CPU"])),
+        "threads": max(1, int(asked["CPU"])),
         "device": "cuda" if asked["GPU"] else "cpu",
     }
 

@@ -1,4 +1,4 @@
-"""Which points are better than others in everything: non-dominated sorting."""
+"""Which points are better than others in everything."""
 
 from __future__ import annotations
 
@@ -22,18 +22,3 @@ def pareto_front(points: npt.NDArray[np.float64]) -> npt.NDArray[np.bool_]:
         better = (front < points[index]).any(axis=1)
         found[index] = not (no_worse & better).any()
     return found
-
-
-def pareto_ranks(points: npt.NDArray[np.float64]) -> npt.NDArray[np.int64]:
-    """0 for points on the front, 1 for those on the front of the rest, and so on (Deb et al. 2002,
-    section III.A, with the front of each round found by :func:`pareto_front`).
-
-    Args:
-        points: (n, k), smaller is better, all finite.
-    """
-    ranks = np.full(len(points), -1)
-    rank = 0
-    while (left := np.flatnonzero(ranks < 0)).size:
-        ranks[left[pareto_front(points[left])]] = rank
-        rank += 1
-    return ranks

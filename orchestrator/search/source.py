@@ -25,7 +25,7 @@ class Source(Protocol):
         """
 
     def tell(self, outcomes: Sequence[Outcome], rows: Sequence[Mapping[str, Any]]) -> None:
-        """One report of a pack, as the store has it; no report is told twice."""
+        """One report of a pack, as the store has it; one that is replayed is told again."""
 
 
 class DesignSource:

@@ -34,9 +34,9 @@ def last_report(db: sqlite3.Connection, pack_id: str) -> int:
 
 
 def write(db: sqlite3.Connection, decision: Decision) -> None:
-    """Keeps the decision, and how its runs stand from now on."""
+    """Keeps the decision, and how its runs stand from now on; again where it is replayed."""
     db.execute(
-        "INSERT INTO decisions VALUES (?, ?, ?, ?)",
+        "INSERT OR REPLACE INTO decisions VALUES (?, ?, ?, ?)",
         (
             decision.pack_id,
             decision.report,
@@ -50,7 +50,8 @@ def write(db: sqlite3.Connection, decision: Decision) -> None:
         ((reason, run_id) for run_id, reason in decision.stop.items()),
     )
     db.executemany(
-        "UPDATE runs SET status = 'running', pack_id = ?, error = '' WHERE run_id = ?",
+        "UPDATE runs SET status = 'running', pack_id = ?, error = '' WHERE run_id = ?"
+        " AND status NOT IN ('completed', 'stopped', 'diverged')",
         ((decision.pack_id, run_id) for run_id in decision.join),
     )
 

@@ -28,7 +28,6 @@ FELL_BACK = "fell back"
 """A checkpoint or a saved state was missing or damaged: the one before was used, or none."""
 CHECKPOINT_SKIPPED = "checkpoint skipped"
 WRITE_RETRIED = "write retried"
-BACKUP_SKIPPED = "backup skipped"
 STORE_REPAIRED = "store repaired"
 TUNE_RESTARTED = "trials started anew"
 

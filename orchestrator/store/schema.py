@@ -14,7 +14,21 @@ SETTLED = ("completed", "stopped", "diverged")
 FINISHED = (*SETTLED, "failed")
 """Statuses of runs that are not being trained; a failed one is tried again by the next launch."""
 
-SCHEMA = """
+_SINCE_2 = """
+CREATE TABLE decisions (
+    pack_id TEXT NOT NULL, report INTEGER NOT NULL, stop TEXT NOT NULL, joined TEXT NOT NULL,
+    PRIMARY KEY (pack_id, report)
+) WITHOUT ROWID;
+CREATE TABLE suggestions (
+    suggestion_id TEXT PRIMARY KEY, point TEXT NOT NULL, run_ids TEXT NOT NULL
+) WITHOUT ROWID;
+CREATE TABLE population (
+    run_id TEXT NOT NULL, step INTEGER NOT NULL, source TEXT NOT NULL, "values" TEXT NOT NULL,
+    PRIMARY KEY (run_id, step)
+) WITHOUT ROWID;
+"""
+SCHEMA = (
+    """
 CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
 CREATE TABLE packs (
     pack_id TEXT PRIMARY KEY, run_ids TEXT NOT NULL, settings TEXT NOT NULL,
@@ -33,33 +47,14 @@ CREATE TABLE history (
     epoch REAL NOT NULL, examples INTEGER NOT NULL, seconds REAL NOT NULL,
     PRIMARY KEY (number, level, step)
 ) WITHOUT ROWID;
-CREATE TABLE decisions (
-    pack_id TEXT NOT NULL, report INTEGER NOT NULL, stop TEXT NOT NULL, joined TEXT NOT NULL,
-    PRIMARY KEY (pack_id, report)
-) WITHOUT ROWID;
-CREATE TABLE suggestions (
-    suggestion_id TEXT PRIMARY KEY, point TEXT NOT NULL, run_ids TEXT NOT NULL
-) WITHOUT ROWID;
-CREATE TABLE population (
-    run_id TEXT NOT NULL, step INTEGER NOT NULL, source TEXT NOT NULL, "values" TEXT NOT NULL,
-    PRIMARY KEY (run_id, step)
-) WITHOUT ROWID;
 """
+    + _SINCE_2
+)
 MIGRATIONS = {
     1: """
 ALTER TABLE packs ADD COLUMN reports INTEGER NOT NULL DEFAULT 0;
-CREATE TABLE decisions (
-    pack_id TEXT NOT NULL, report INTEGER NOT NULL, stop TEXT NOT NULL, joined TEXT NOT NULL,
-    PRIMARY KEY (pack_id, report)
-) WITHOUT ROWID;
-CREATE TABLE suggestions (
-    suggestion_id TEXT PRIMARY KEY, point TEXT NOT NULL, run_ids TEXT NOT NULL
-) WITHOUT ROWID;
-CREATE TABLE population (
-    run_id TEXT NOT NULL, step INTEGER NOT NULL, source TEXT NOT NULL, "values" TEXT NOT NULL,
-    PRIMARY KEY (run_id, step)
-) WITHOUT ROWID;
 """
+    + _SINCE_2
 }
 """Version → what makes a store of it one of the next; what stands in it stays."""
 MOST_METRICS = 1900

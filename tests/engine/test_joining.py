@@ -8,14 +8,14 @@ from typing import Any
 
 import pytest
 
-from trainables import checkpoint
+from trainables import checkpoint, pack_stacks
 from trainables.configs import RunConfig
 from trainables.configs.base import Steps
 from trainables.configs.optimizers import Sgd
 from trainables.configs.run import run_id
 from trainables.data import DataSet
 from trainables.session import PackSession, Settings
-from trainables.stack_width import Way
+from trainables.stack_width import Way, choose_way
 
 Maker = Callable[..., RunConfig]
 Data = Callable[[RunConfig], dict[str, DataSet]]
@@ -137,3 +137,25 @@ def test_the_ways_of_joined_groups_are_kept(runs: list[RunConfig], data_of: Data
     assert [choice.width for choice in session.choices[:2]] == [3, 1]
     assert session.choices[0].reason == session.choices[1].reason == "as recorded"
     assert session.choices[2].reason != "as recorded"
+
+
+def test_runs_that_join_share_memory_with_those_that_train(
+    runs: list[RunConfig], data_of: Data, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Not with all that ever were in the pack: each group would have less than the last."""
+    given: list[int] = []
+
+    def choose(*args: Any) -> Any:
+        given.append(args[-1])
+        return choose_way(*args[:-1], None)
+
+    monkeypatch.setattr(pack_stacks, "choose_way", choose)
+    settings = Settings(strategy="fused", memory=7 * 10**8)
+    session = PackSession(_named(runs[:3]), data_of(runs[0]), settings)
+    session.advance()
+    session.stop({run_id(run): "x" for run in runs[:2]})
+    session.join(_named(runs[3:5]))
+    session.stop({run_id(run): "x" for run in runs[2:5]})
+    session.join(_named(runs[5:]))
+    assert given[1] == given[0] * 2 // 3
+    assert given[2] == given[0]

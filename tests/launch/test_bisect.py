@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
@@ -15,10 +16,11 @@ from orchestrator.launch.leftovers import tidy
 from orchestrator.launch.recorder import Recorder
 from orchestrator.launch.tasks import make_tasks
 from orchestrator.spec import load_study
-from orchestrator.store import Store
+from orchestrator.store import Decision, Store
 from orchestrator.store.faults import NODE_LOST, WORKER_DIED
 from tests.store.big import outcome as outcome_of
-from trainables.configs.base import to_plain
+from trainables.configs.base import Epochs, to_plain
+from trainables.configs.population import Mutable, Population
 from trainables.configs.run import RunConfig
 from trainables.ray_pack import PackTask
 
@@ -169,6 +171,32 @@ def test_lost_nodes_are_counted_but_are_not_the_packs_fault(driver: Driver) -> N
     assert driver.store.fault_counts() == {NODE_LOST: 5}
 
 
+def test_a_population_is_not_split_and_fails_for_how_its_worker_died(driver: Driver) -> None:
+    members = Population(
+        size=LANES,
+        interval=Epochs(epochs=1),
+        quantile=0.3,
+        resample=0.25,
+        factors=(0.8, 1.2),
+        seed=0,
+        metric="valid/loss",
+        mode="min",
+        space=(Mutable(name="lr", low=0.1, high=1.0, log=True),),
+        members="",
+    )
+    whole = driver.tasks[0]
+    runs = tuple((name, dataclasses.replace(run, population=members)) for name, run in whole.runs)
+    driver.recorder._tasks = {0: dataclasses.replace(whole, runs=runs)}
+    for _ in range(3):
+        driver.die()
+    assert driver.lanes() == []
+    assert driver.store.fault_counts() == {WORKER_DIED: 3, "pack given up": 1}
+    reasons = {outcome.reason for outcome in driver.store.outcomes()}
+    assert reasons == {
+        "killed its worker 3 times in a row: the process was gone (Connection error. End of file)"
+    }
+
+
 def test_what_a_worker_raises_fails_the_pack_with_its_traceback(driver: Driver) -> None:
     trace = "Traceback (most recent call last):\nImportError: no such library"
     for _ in range(3):
@@ -237,6 +265,23 @@ def test_what_a_driver_killed_at_the_end_of_a_pack_leaves_is_removed(driver: Dri
     assert not parts[0].folder.exists()
     assert parts[1].folder.exists()
     assert parts[1].ancestors[0].exists()
+
+
+def test_checkpoints_stay_while_only_runs_that_joined_train(driver: Driver) -> None:
+    for _ in range(3):
+        driver.die()
+    first, second = driver.parts()
+    for folder in (second.folder, second.ancestors[0]):
+        folder.mkdir(parents=True)
+    own = [outcome_of(name) for name, _ in second.runs]
+    joins = Decision(pack_id=second.pack_id, report=3, join=("j",))
+    driver.store.add_runs([("j", 0, to_plain(driver.runs["r0"]))])
+    driver.store.record(second.pack_id, [], own, report=3, decision=joins)
+    done = [outcome_of(name) for name, _ in first.runs]
+    driver.store.record(first.pack_id, [], done)
+    tidy(driver.store)
+    assert second.folder.exists()
+    assert second.ancestors[0].exists()
 
 
 def test_rays_words_for_the_ends_of_workers() -> None:

@@ -61,7 +61,7 @@ class _Study:
             runs=tuple((name, runs[name]) for name in self.names[:5]),
             settings={},
             folder=folder,
-            runs_folder=folder,
+            runs_folder=folder / "runs",
             checkpoint_every=None,
             import_from="",
         )
@@ -71,6 +71,7 @@ class _Study:
     def launch(self) -> None:
         self.store.start_pack("p", self.names[:5], {})
         rules = Rules([(self.rule, None)], [self.rule])
+        rules.rebuild(self.store.reports(), self.store.statuses())
         self.decider = Decider(self.store, rules, self.source, lambda: 0.0)
         self.decider.begin(self.task)
 
@@ -110,7 +111,7 @@ def test_a_run_that_ended_with_the_report_is_not_stopped(study: _Study) -> None:
     assert study.store.decisions() == []
 
 
-def test_a_replayed_report_decides_nothing_and_is_told_nobody(study: _Study) -> None:
+def test_a_replayed_report_decides_nothing(study: _Study) -> None:
     study.report(1, range(5))
     study.report(2, range(5))
     study.launch()
@@ -118,7 +119,6 @@ def test_a_replayed_report_decides_nothing_and_is_told_nobody(study: _Study) -> 
     study.report(1, range(5), steps=11)
     study.report(2, range(5))
     assert study.store.decisions() == []
-    assert len(study.source.told) == 2
     study.rule.bad = {study.names[3]}
     study.report(3, range(5))
     assert [d.report for d in study.store.decisions()] == [3]
@@ -138,3 +138,47 @@ def test_a_used_up_budget_ends_every_lane_and_lets_none_join(study: _Study) -> N
     assert decision.join == ()
     assert {o.run_id: o.status for o in standing} == dict.fromkeys(study.names[:5], "stopped")
     assert study.store.statuses()[study.names[5]] == "pending"
+
+
+def test_what_is_new_in_a_replayed_report_is_decided_upon(study: _Study) -> None:
+    """A part of a pack begins what had joined the pack at another report than the pack did."""
+    n = study.names
+    study.report(1, range(3))
+    study.report(2, range(3))
+    study.launch()
+    study.rule.bad = {n[0], n[4]}
+    study.report(1, range(5))
+    (decision,) = study.store.decisions()
+    assert decision == Decision(pack_id="p", report=1, stop={n[4]: "bad: so it is"})
+    study.report(2, [3], status="completed")
+    assert study.source.told[-1] == {n[3]: "completed"}
+    study.launch()
+    study.report(1, range(5))
+    assert study.store.decisions()[0] == decision
+
+
+def test_two_decisions_upon_one_report_are_one(study: _Study) -> None:
+    n = study.names
+    study.rule.bad = {n[0]}
+    study.report(1, [0])
+    study.launch()
+    study.rule.bad = {n[1]}
+    study.report(1, [0, 1])
+    (decision,) = study.store.decisions()
+    assert decision.stop == dict.fromkeys(n[:2], "bad: so it is")
+
+
+def test_a_decision_that_is_replayed_takes_effect_again(study: _Study) -> None:
+    """A store that was repaired has older runs than decisions."""
+    n = study.names
+    study.rule.bad = {n[0], n[1], n[2]}
+    study.report(1, range(5))
+    assert study.store.decisions()[0].join == tuple(n[5:8])
+    study.report(2, [5], status="completed")
+    study.store._db.execute("UPDATE runs SET status = 'pending' WHERE run_id = ?", (n[0],))
+    study.launch()
+    standing = study.report(1, range(5))
+    assert {o.run_id for o in standing if o.status == "stopped"} == set(n[:3])
+    statuses = study.store.statuses()
+    assert statuses[n[0]] == "stopped"
+    assert statuses[n[5]] == "completed", "not begun again"

@@ -27,7 +27,7 @@ sweep:
   optimizer.momentum: [0.0, 0.5]
 early_stopping: {name: asha, grace: {epochs: 10}, reduction: 3}
 execution: {strategy: fused, lanes: 8, checkpoint_every: 3}
-resources: {max_concurrent: 1}
+resources: {cpus: 1, max_concurrent: 1}
 tracking: {wandb: "off"}
 """
 OWN = """\
@@ -43,7 +43,7 @@ trainable: mine:train
 objective: {metric: loss}
 sweep: {config.level: [1, 2, 3, 4, 5, 6]}
 early_stopping: {name: asha, grace: {steps: 2}, max: {steps: 20}, reduction: 3}
-resources: {max_concurrent: 1}
+resources: {cpus: 1, max_concurrent: 1}
 tracking: {wandb: "off"}
 """
 

@@ -220,6 +220,18 @@ def test_the_plan_says_it_and_expects_less_time(spec: Path, store: Store) -> Non
     assert sum(len(pack.run_ids) for pack in found.packs) == 12
 
 
+def test_runs_that_may_be_stopped_early_start_anew(spec: Path, store: Store) -> None:
+    """The rules must see all of a run; so the plan promises nothing else."""
+    _end_all(store, _plan(load_study(spec), store))
+    stopping = "early_stopping={name: patience, evaluations: 2}"
+    found = plan_study(load_study(spec, ["train.epochs=11", stopping]), store.folder.parent)
+    assert found.extension == (
+        "4 runs start anew: cosine depends on the length of training; 4 runs start anew: the"
+        " shorter run diverged; 4 runs start anew: where runs are stopped early, all begin at"
+        " their first step"
+    )
+
+
 def test_runs_that_start_elsewhere_share_no_pack_and_cost_what_is_left(spec: Path) -> None:
     runs = _runs(load_study(spec, ["train.epochs=20"]))
     names = list(runs)
@@ -280,6 +292,30 @@ def test_only_the_best_configurations_states_stay(
     assert {path.stem for path in folder.iterdir()} == expected
     end(order[:5])  # a pack that goes on from a checkpoint writes them again
     assert {path.stem for path in folder.iterdir()} == expected
+
+
+def test_states_written_after_a_run_was_overtaken_are_deleted(spec: Path, tmp_path: Path) -> None:
+    """The worker writes that of a run it is told to stop once the stop is in the store."""
+    runs = _runs(load_study(spec, ["sweep={optimizer.lr: {log: [1e-3, 1], points: 5}}"]))
+    known = {name: run for name, run in runs.items() if run.optimizer.lr < 0.1}
+    folder = tmp_path / "runs"
+    folder.mkdir()
+    best = BestRuns(folder, known, Objective(mode="min"), 1)
+    best.add({name: run for name, run in runs.items() if name not in known})
+    ended = [
+        _outcome(run, status="stopped", final={"valid/loss": run.optimizer.lr})
+        for run in runs.values()
+    ]
+    best.observe(ended[1:])
+    for name in runs:
+        (folder / f"{name}.pt").touch()
+    best.sweep(runs)
+    open_or_best = {name for name, run in runs.items() if run.optimizer.lr <= 0.01}
+    assert {path.stem for path in folder.iterdir()} == open_or_best
+    best.observe(ended[:1])
+    best.sweep([*runs, "of another study"])
+    lowest = {name for name, run in runs.items() if run.optimizer.lr == 0.001}
+    assert {path.stem for path in folder.iterdir()} == lowest
 
 
 def test_notes_are_kept_in_the_store(store: Store) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -102,6 +103,22 @@ def test_parts_are_stacked_as_the_whole_was(trial: Trial) -> None:
     (trial.task.folder / "ways.json").write_text('{"threads": 1, "ways": [[2, false]]}')
     results = _to_the_end(trial.start(parts=PARTS))
     assert {result["choices"][0]["width"] for result in results} == {1, 2}
+
+
+def test_parts_are_not_compiled(trial: Trial) -> None:
+    """The pack may have died of it, and then so would every part."""
+    trial.task.folder.mkdir(parents=True)
+    (trial.task.folder / "ways.json").write_text('{"threads": 1, "ways": [[2, false, true]]}')
+    trial.task = dataclasses.replace(trial.task, settings={**SETTINGS, "compile": "on"})
+    results = _to_the_end(trial.start(parts=PARTS))
+    assert not any(choice["compiled"] for result in results for choice in result["choices"])
+
+
+def test_no_name_of_a_pack_is_one_that_tune_sets() -> None:
+    """An attribute of the base class would hide a method."""
+    names = {*vars(RayPack), *RayPack.__annotations__}
+    assert "_session" in names
+    assert not names & vars(tune.Trainable()).keys()
 
 
 def test_a_trial_with_nothing_left_ends(trial: Trial) -> None:

@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from orchestrator.launch.tasks import make_tasks
-from orchestrator.plan import cpus_a_pack, unique_runs
+from orchestrator.launch.on_demand import packs_at_once
+from orchestrator.launch.tasks import fresh_settings, make_tasks, offered
+from orchestrator.plan import by_kind, cpus_a_pack, unique_runs
 from orchestrator.spec import Study, load_study
 from orchestrator.store import Store
 from tests.launch.conftest import STUDY
@@ -109,3 +110,26 @@ def test_a_pack_that_has_begun_keeps_how_it_is_compiled(tmp_path: Path) -> None:
 
 def _compiling(tasks: list[PackTask]) -> dict[str, str | None]:
     return {task.pack_id: task.settings.get("compile") for task in tasks}
+
+
+def test_packs_made_on_the_way_share_all_cpus(tmp_path: Path) -> None:
+    """One of two threads each: on five CPUs, where there is work for two packs at most."""
+    (tmp_path / "study.yaml").write_text(STUDY)
+    study = load_study(tmp_path / "study.yaml")
+    runs = by_kind(unique_runs(study.runs()))[0]
+    first = dict(list(runs.items())[:7])
+    with Store.create(tmp_path / "store") as store:
+        store.plan_runs((name, run.seed, to_plain(run)) for name, run in runs.items())
+        assert len(runs) == 12
+        assert packs_at_once(study, store, runs, runs, 3, 5) == 4
+        assert packs_at_once(study, store, runs, runs, 3, 2) == 2
+        assert packs_at_once(study, store, runs, first, 7, 5) == 1
+        store.plan_packs([("p", list(first)[:3], {}), ("q", list(first)[3:], {})])
+        assert packs_at_once(study, store, runs, first, 7, 5) == 2, "those that go on"
+    least = {"CPU": 1.0, "GPU": 0.0}
+    assert offered(study, least, [5.0], 2) == {"CPU": 2.0, "GPU": 0.0}
+    assert fresh_settings(study, offered(study, least, [5.0], 2))["threads"] == 2
+    on_gpu = {"CPU": 1.0, "GPU": 0.5}
+    assert offered(study, on_gpu, [5.0], 2) == on_gpu
+    halves = load_study(tmp_path / "study.yaml", ["resources.cpus=0.5"])
+    assert offered(halves, {"CPU": 0.5, "GPU": 0.0}, [5.0], 2) == {"CPU": 0.5, "GPU": 0.0}
