@@ -26,9 +26,10 @@ from orchestrator.launch.tasks import (
 )
 from orchestrator.launch.tuner import UNBOUNDED, fit
 from orchestrator.plan import by_kind, unique_runs
+from orchestrator.plan.in_words import study_in_words
 from orchestrator.plan.packs import first_lanes, pack_id_of
 from orchestrator.plan.searched import sample_runs, search_lanes, suggestions_a_pack
-from orchestrator.progress import Tally
+from orchestrator.progress import Tally, say
 from orchestrator.search import DesignSource, Source
 from orchestrator.search.adaptive import AdaptiveSource
 from orchestrator.spec.study import Study
@@ -126,6 +127,7 @@ def tune_on_demand(
     else:
         source = DesignSource({name: run for name, run in left.items() if name not in taken})
         lanes = first_lanes(left, slots=slots, most_lanes=study.execution.lanes)
+    say(study.name, study_in_words(study, len(left), lanes * slots))
     searcher = PackSearcher(
         source,
         book.make,

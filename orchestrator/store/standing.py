@@ -8,6 +8,21 @@ import sqlite3
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+MAX_REACHED = "asha: max is reached"
+PATIENCE = "patience: "
+
+
+def is_whole(status: str, reason: str) -> bool:
+    """Whether a run has had all the training that its study gives it: its last value may be ranked.
+
+    That is so of one that is completed, that ASHA has ended at its ``max``, or that patience has
+    ended, which looks at that run alone. Whom others have put out (asha, median), or whose time
+    was up (budget), has had less than those it would be ranked with.
+    """
+    return status == "completed" or (
+        status == "stopped" and reason.startswith((MAX_REACHED, PATIENCE))
+    )
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Outcome:
@@ -24,6 +39,11 @@ class Outcome:
     error: str = ""
     final: Mapping[str, float]
     best: Mapping[str, float]
+
+    @property
+    def whole(self) -> bool:
+        """See ``is_whole``."""
+        return is_whole(self.status, self.reason)
 
 
 def write(db: sqlite3.Connection, pack_id: str, outcomes: Sequence[Outcome]) -> None:
