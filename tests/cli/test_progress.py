@@ -68,7 +68,9 @@ def test_best_so_far_until_a_run_has_had_all_of_its_training(tally: Tally) -> No
 
 def test_time_left_follows_from_what_this_launch_has_done() -> None:
     before = [_outcome(name, "completed", 100, 0.5) for name in "abc"]
-    tally = Tally(Objective(), dict.fromkeys("abcd", 100), [*before, _outcome("d", "pending", 0, 1)])
+    tally = Tally(
+        Objective(), dict.fromkeys("abcd", 100), [*before, _outcome("d", "pending", 0, 1)]
+    )
     tally.observe([], [_outcome("d", "running", 10, 0.4)])
     assert tally.seconds_left is None, "one report is no pace"
     assert tally._first is not None

@@ -7,12 +7,17 @@ from typing import Any
 
 import pandas as pd
 
+from orchestrator.report.labels import Axis
 from orchestrator.report.results import Results
 from orchestrator.report.sections.model import Block, Section, Table
 from orchestrator.report.text import NONE, count, duration, listed, number
 
 ORDER = ("completed", "stopped", "diverged", "failed", "running", "pending")
 """Every status, in the order of the report."""
+
+
+MOST_VALUES = 24
+"""An axis with more values is told by its ends."""
 
 
 def status_counts(runs: pd.DataFrame) -> dict[str, int]:
@@ -62,9 +67,16 @@ def _finding(results: Results) -> str:
         if unfinished
         else ""
     )
-    varied = listed([f"{axis.name} ({len(axis.texts)} values)" for axis in results.axes])
+    varied = listed([f"{axis.name} ({_values(axis)})" for axis in results.axes])
     swept = f" Swept: {varied}." if varied else ""
     return f"{state}{shape}, {count(len(runs), 'run')}: {statuses}.{swept}"
+
+
+def _values(axis: Axis) -> str:
+    """``3 values``; of a numeric axis with many of them ``0.0001 to 3``."""
+    if axis.numeric and len(axis.texts) > MOST_VALUES:
+        return f"{number(min(axis.texts))} to {number(max(axis.texts))}"
+    return count(len(axis.texts), "value")
 
 
 def _facts(results: Results) -> list[tuple[str, str]]:
