@@ -75,6 +75,11 @@ def long_name(axis: Axis) -> str:
     return "peak learning rate" if axis.path == "optimizer.lr" else axis.name
 
 
+def in_words(text: str, group: Axis | None) -> str:
+    """A value of an axis in words: ``cosine``, ``momentum 0.9``."""
+    return f"{group.name} {text}" if group and not text[:1].isalpha() else text
+
+
 def configuration_labels(axes: Sequence[Axis], values: pd.DataFrame) -> pd.Series:
     """One label a run, of its axes alone: ``cosine (warmup 0.05), lr 0.0654``."""
     if not axes:

@@ -11,7 +11,6 @@ import pandas as pd
 LOST = ("diverged", "stopped")
 CROSS = "M-0.7,-0.7L0.7,0.7M0.7,-0.7L-0.7,0.7"
 _SHAPES = {"diverged": CROSS, "stopped": "triangle-down"}
-_SIGNS = {"diverged": "×", "stopped": "▽"}
 
 
 def strip(data: pd.DataFrame, log_y: bool) -> tuple[pd.DataFrame, list[float]]:
@@ -46,7 +45,7 @@ def strip(data: pd.DataFrame, log_y: bool) -> tuple[pd.DataFrame, list[float]]:
 
 
 def strip_layers(lost: pd.DataFrame, **encodings: Any) -> list[alt.Chart]:
-    """Marks and the words that say what they are, for each status."""
+    """Marks for each status, and beside them the word that says what they are."""
     layers = []
     for status in LOST:
         rows = lost[lost["status"] == status]
@@ -56,9 +55,8 @@ def strip_layers(lost: pd.DataFrame, **encodings: Any) -> list[alt.Chart]:
             shape=_SHAPES[status], size=50, strokeWidth=1.4, filled=False
         )
         layers.append(marks.encode(**encodings))
-        place = pd.DataFrame(
-            {"value": [rows["value"].max()], "text": [f"{status} {_SIGNS[status]}"]}
-        )
-        text = alt.Chart(place).mark_text(align="left", baseline="middle", fontSize=11, opacity=0.7)
-        layers.append(text.encode(x=alt.value(4), y=encodings["y"], text="text:N"))
+        place = pd.DataFrame({"value": [rows["value"].mean()], "text": [status]})
+        # Among the labels of the axis, which has none so high; marks may stand anywhere else.
+        text = alt.Chart(place).mark_text(align="right", baseline="middle", fontSize=11, dx=-5)
+        layers.append(text.encode(x=alt.value(0), y=encodings["y"], text="text:N"))
     return layers

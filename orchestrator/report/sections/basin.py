@@ -7,7 +7,7 @@ import math
 import pandas as pd
 
 from orchestrator.report.figures import draw_basin
-from orchestrator.report.labels import Axis, long_name
+from orchestrator.report.labels import Axis, in_words, long_name
 from orchestrator.report.results import Results, best_over_rest
 from orchestrator.report.sections.model import Figure, Section, Table
 from orchestrator.report.sections.scatter import scatter_section
@@ -73,11 +73,6 @@ def basin_section(results: Results) -> Section:
     )
 
 
-def _named(text: str, group: Axis | None) -> str:
-    """A curve in words: ``cosine``, ``momentum 0.9``."""
-    return f"{group.name} {text}" if group and not text[:1].isalpha() else text
-
-
 def _rest(results: Results, axis: Axis, group: Axis | None) -> str:
     by_group = f", for each {group.name}" if group else ""
     rest = [other.name for other in results.axes if other not in (axis, group)]
@@ -138,7 +133,7 @@ def _finding(
     if not basins:
         return f"No value of {axis.name} has a final value with every seed."
     text, best = next(iter(basins.items()))
-    of_group = f", reached by {_named(text, group)}" if len(basins) > 1 else ""
+    of_group = f", reached by {in_words(text, group)}" if len(basins) > 1 else ""
     words = metric_words(results.metric)
     first = f"The best {words} is at {axis.name} {axis.texts[best.best_x]}{of_group}."
     stopped = (

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pandas as pd
 
 from orchestrator.report.figures import draw_heat_map
-from orchestrator.report.labels import Axis, long_name
+from orchestrator.report.labels import Axis, in_words, long_name
 from orchestrator.report.results import Results, best_over_rest
 from orchestrator.report.sections.model import Figure, Section
 from orchestrator.report.text import count, is_loss, metric_words, number
@@ -87,8 +87,8 @@ def _finding(cells: pd.DataFrame, axis: Axis, group: Axis, results: Results) -> 
     lost = int((cells["diverged"] > 0).sum())
     diverged = f" In {count(lost, 'cell')} of {len(cells)} a run diverged." if lost else ""
     ends = (
-        f"From {number(best['value'])} ({best['y']}, {axis.name} {best['x']}) to "
-        f"{number(worst['value'])} ({worst['y']}, {axis.name} {worst['x']})."
+        f"From {number(best['value'])} ({in_words(best['y'], group)}, {axis.name} {best['x']}) to "
+        f"{number(worst['value'])} ({in_words(worst['y'], group)}, {axis.name} {worst['x']})."
     )
     early = int(((cells["stopped"] > 0) & cells["value"].isna()).sum())
     stopped = f" In {early} of {len(cells)} cells runs were stopped early." if early else ""
