@@ -210,6 +210,7 @@ def status(folder: Folder) -> None:
     with _wrong_input():
         from orchestrator.store.database import Store
         from orchestrator.store.faults import FELL_BACK
+        from orchestrator.store.standing import to_come
 
         with Store.open(folder) as store:
             meta, outcomes, saved = store.meta(), store.outcomes(), store.saved()
@@ -219,7 +220,9 @@ def status(folder: Folder) -> None:
     counts: dict[str, int] = {}
     for outcome in outcomes:
         counts[outcome.status] = counts.get(outcome.status, 0) + 1
-    table.add_row("runs", ", ".join(f"{n} {name}" for name, n in sorted(counts.items())))
+    known = [f"{n} {name}" for name, n in sorted(counts.items())]
+    left = to_come(meta, len(outcomes))
+    table.add_row("runs", ", ".join([*known, *([f"{left} to come"] if left else [])]))
     if saved:
         table.add_row("stopped", saved)
     objective = meta.get("objective", {})

@@ -7,6 +7,7 @@ import json
 import sqlite3
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 MAX_REACHED = "asha: max is reached"
 PATIENCE = "patience: "
@@ -44,6 +45,17 @@ class Outcome:
     def whole(self) -> bool:
         """See ``is_whole``."""
         return is_whole(self.status, self.reason)
+
+
+def to_come(meta: Mapping[str, Any], planned: int) -> int:
+    """Runs that the study's search has not asked for yet, of so many that are planned.
+
+    Args:
+        meta: the study's.
+    """
+    asked = (meta.get("search") or {}).get("runs") or 0
+    unfinished = not meta.get("finished")
+    return max(0, asked * len(meta.get("seeds") or [0]) - planned) if unfinished else 0
 
 
 def write(db: sqlite3.Connection, pack_id: str, outcomes: Sequence[Outcome]) -> None:

@@ -12,6 +12,7 @@ from orchestrator.report.sections.basin import basin_section
 from orchestrator.report.sections.headline import headline_section
 from orchestrator.report.sections.heat_map import heat_map_section
 from orchestrator.report.sections.model import Section
+from orchestrator.report.sections.setup import setup_section
 from orchestrator.store import Outcome, Store, is_whole
 
 BEHIND = "asha: not among the best third at step 36"
@@ -140,3 +141,13 @@ def test_drawn_studies_mark_what_was_stopped(tmp_path: Path) -> None:
     assert "Along the top: stopped ones" in figure.caption
     assert figure.data["value"].isna().sum() == 2
     assert strips(section) == ["stopped"]
+
+
+def test_what_a_search_has_not_suggested_is_counted(tmp_path: Path) -> None:
+    ends = [("completed", "trained to the end", 3.0, loss) for loss in (0.3, 0.4, 0.5, 0.6)]
+    results = planted(tmp_path / "a", ends, search={"name": "optuna", "runs": 11})
+    finding = setup_section(results).finding
+    assert finding.startswith("The study is not finished: 4 of 11 runs are done")
+    assert "4 runs: 4 completed and 7 not suggested yet" in finding
+    over = planted(tmp_path / "b", ends, search={"name": "optuna", "runs": 11}, finished="now")
+    assert "4 runs: 4 completed." in setup_section(over).finding, "the space was exhausted"

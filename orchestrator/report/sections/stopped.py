@@ -36,12 +36,13 @@ def stopped_table(results: Results, ranked: pd.DataFrame) -> Table | None:
         ]
         for label, row in shown.iterrows()
     ]
-    some = f"the {len(shown):,} of {len(frame):,} that came furthest" if len(frame) > 1 else "one"
+    some = len(frame) > len(shown)
+    which = f": the {len(shown):,} of {len(frame):,} that came furthest" if some else ""
     return Table(
         head=["status", "configuration", clock, f"{words} then", "seeds", "reason"],
         rows=rows,
         align="llrrrl",
-        caption=f"Stopped early and not ranked: {some}, with what they had by then.",
+        caption=f"Stopped early and not ranked{which}, with what they had by then.",
     )
 
 
