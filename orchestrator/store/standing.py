@@ -9,6 +9,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+_DESIGNS = ("grid", "random", "sobol", "pbt")
+"""Searches whose runs are all planned before any begins."""
 MAX_REACHED = "asha: max is reached"
 PATIENCE = "patience: "
 
@@ -53,9 +55,10 @@ def to_come(meta: Mapping[str, Any], planned: int) -> int:
     Args:
         meta: the study's.
     """
-    asked = (meta.get("search") or {}).get("runs") or 0
-    unfinished = not meta.get("finished")
-    return max(0, asked * len(meta.get("seeds") or [0]) - planned) if unfinished else 0
+    search = meta.get("search") or {}
+    if meta.get("finished") or search.get("name") in (None, *_DESIGNS):
+        return 0
+    return max(0, (search.get("runs") or 0) * len(meta.get("seeds") or [0]) - planned)
 
 
 def write(db: sqlite3.Connection, pack_id: str, outcomes: Sequence[Outcome]) -> None:

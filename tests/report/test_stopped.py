@@ -149,5 +149,7 @@ def test_what_a_search_has_not_suggested_is_counted(tmp_path: Path) -> None:
     finding = setup_section(results).finding
     assert finding.startswith("The study is not finished: 4 of 11 runs are done")
     assert "4 runs: 4 completed and 7 not suggested yet" in finding
+    design = planted(tmp_path / "c", ends, search={"name": "random", "runs": 11})
+    assert "4 runs: 4 completed." in setup_section(design).finding, "equal points are one"
     over = planted(tmp_path / "b", ends, search={"name": "optuna", "runs": 11}, finished="now")
     assert "4 runs: 4 completed." in setup_section(over).finding, "the space was exhausted"
