@@ -94,7 +94,7 @@ def _plan_as_data(planned: Plan) -> dict[str, Any]:
 def _show_plan(planned: Plan) -> None:
     from rich.table import Table
 
-    from orchestrator.plan.searched import search_in_words
+    from orchestrator.plan.in_words import at_a_time, search_in_words
     from orchestrator.progress import duration
 
     study, expected = planned.study, planned.estimate
@@ -107,12 +107,18 @@ def _show_plan(planned: Plan) -> None:
     table.add_row("runs", f"{planned.runs}{done}")
     if planned.extension:
         table.add_row("extended", planned.extension)
+    if rules := ", ".join(dict.fromkeys(rule.name for rule in study.early_stopping)):
+        table.add_row("stopping", rules)
+    if planned.finished >= planned.runs:
+        table.add_row("packs", "none: every run has ended")
+        Console().print(table)
+        return
     lanes = ", ".join(str(len(pack.run_ids)) for pack in planned.packs[:8])
     more = ", …" if len(planned.packs) > 8 else ""
     how = f", lanes: {lanes}{more}" if study.trainable is None else ", one run each"
     each = f", {planned.cpus:g} CPUs each" if planned.cpus > 1 else ""
     if study.adaptive:
-        table.add_row("search", search_in_words(study, planned.slots))
+        table.add_row("search", search_in_words(study, at_a_time(study, planned.slots)))
     else:
         table.add_row("packs", f"{len(planned.packs)} on {planned.slots} slots{how}{each}")
     if expected.seconds is None or expected.slot_seconds is None:
@@ -129,7 +135,7 @@ def _axes_in_words(study: Study) -> str:
     axes = " × ".join(f"{len(values)} {path}" for path, values in study.axes.items())
     if study.search.name != "grid":
         axes = ", ".join(study.axes)
-    return f"{axes or 'none'} × {len(study.seeds)} seeds"
+    return f"{axes or 'none'} × {len(study.seeds)} seed{'s' * (len(study.seeds) > 1)}"
 
 
 app.command(epilog=EXAMPLE)(simulate)
@@ -204,6 +210,7 @@ def status(folder: Folder) -> None:
     with _wrong_input():
         from orchestrator.store.database import Store
         from orchestrator.store.faults import FELL_BACK
+        from orchestrator.store.standing import to_come
 
         with Store.open(folder) as store:
             meta, outcomes, saved = store.meta(), store.outcomes(), store.saved()
@@ -213,12 +220,14 @@ def status(folder: Folder) -> None:
     counts: dict[str, int] = {}
     for outcome in outcomes:
         counts[outcome.status] = counts.get(outcome.status, 0) + 1
-    table.add_row("runs", ", ".join(f"{n} {name}" for name, n in sorted(counts.items())))
+    known = [f"{n} {name}" for name, n in sorted(counts.items())]
+    left = to_come(meta, len(outcomes))
+    table.add_row("runs", ", ".join([*known, *([f"{left} to come"] if left else [])]))
     if saved:
         table.add_row("stopped", saved)
     objective = meta.get("objective", {})
     metric, mode = objective.get("metric", ""), objective.get("mode", "min")
-    ended = [o for o in outcomes if o.status == "completed" and metric in o.final]
+    ended = [o for o in outcomes if o.whole and metric in o.final]
     if ended:
         best = (min if mode == "min" else max)(ended, key=lambda o: o.final[metric])
         table.add_row("best", f"{metric} {best.final[metric]:.4g}, run {best.run_id}")

@@ -33,7 +33,7 @@ def replay(store: Store, run_id: str | None = None) -> str:
 
 def _best(store: Store, meta: dict[str, Any]) -> str:
     metric, mode = meta["objective"]["metric"], meta["objective"]["mode"]
-    ended = [o for o in store.outcomes() if o.status == "completed" and metric in o.final]
+    ended = [o for o in store.outcomes() if o.whole and metric in o.final]
     if not ended:
         raise StoreError(f"{store.folder}: no run has been completed yet")
 

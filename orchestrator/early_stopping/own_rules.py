@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from orchestrator.spec.stopping_rules import Budget, Patience
+from orchestrator.store.standing import PATIENCE
 
 
 class PatienceRule:
@@ -32,7 +33,7 @@ class PatienceRule:
         if ended or since < self._rule.evaluations:
             return None
         return (
-            f"patience: {self._rule.metric} has not improved for {since} evaluations"
+            f"{PATIENCE}{self._rule.metric} has not improved for {since} evaluations"
             f" at step {row['step']}"
         )
 

@@ -16,6 +16,7 @@ from ray.tune.schedulers import AsyncHyperBandScheduler, MedianStoppingRule, Tri
 
 from orchestrator.early_stopping.clock import Clock
 from orchestrator.spec.stopping_rules import Asha, Median
+from orchestrator.store.standing import MAX_REACHED
 
 Clocks = Callable[[str], Clock]
 """run_id → its clock."""
@@ -75,7 +76,7 @@ class AshaRule:
         if clock.at(row) >= clock.end(self._rule.max):
             # How long the user's own training is, it knows itself.
             own = clock.batch_size is None
-            return None if own else f"asha: max is reached at step {row['step']}"
+            return None if own else f"{MAX_REACHED} at step {row['step']}"
         if self._scheduler.on_trial_result(_NO_CONTROLLER, lane, result) != TrialScheduler.STOP:
             return None
         best = _WORDS.get(self._rule.reduction, f"1/{self._rule.reduction:g}")

@@ -31,9 +31,10 @@ from orchestrator.launch.tasks import (
 )
 from orchestrator.launch.tuner import UNBOUNDED, fit
 from orchestrator.plan import by_kind, unique_runs
+from orchestrator.plan.in_words import study_in_words
 from orchestrator.plan.packs import first_lanes, pack_id_of
 from orchestrator.plan.searched import sample_runs, search_lanes, suggestions_a_pack
-from orchestrator.progress import Tally
+from orchestrator.progress import Tally, say
 from orchestrator.search import DesignSource, Source
 from orchestrator.spec.study import Study
 from orchestrator.store import Outcome, Store
@@ -142,6 +143,7 @@ def tune_on_demand(
         )
     else:
         source = DesignSource({name: run for name, run in left.items() if name not in taken})
+    say(study.name, study_in_words(study, len(left), lanes * at_once))
     searcher = PackSearcher(
         source,
         book.make,

@@ -11,8 +11,9 @@ from orchestrator.launch.check import LaunchError
 from orchestrator.launch.facts import machine
 from orchestrator.launch.tasks import asked_resources, count_slots
 from orchestrator.plan import make_packs
+from orchestrator.plan.in_words import study_in_words
 from orchestrator.plan.packs import pack_id_of
-from orchestrator.progress import Tally
+from orchestrator.progress import Tally, say
 from orchestrator.spec.study import Study
 from orchestrator.store import Store
 from trainables.configs.base import to_plain
@@ -108,6 +109,7 @@ def tune_own(
     rules.rebuild(store.reports(), store.statuses())
     stopper = OwnStopper(rules, study.objective.metric)
     store.set_meta(machine=machine(resources), slots=slots)
+    say(study.name, study_in_words(study, len(left), slots))
     tasks: Any
     search = None
     watch: Watcher = tally.observe

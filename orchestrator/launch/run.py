@@ -26,8 +26,9 @@ from orchestrator.launch.rounds import in_rounds
 from orchestrator.launch.saved_runs import saved_runs
 from orchestrator.launch.searching import check_search
 from orchestrator.plan import by_kind
+from orchestrator.plan.in_words import study_in_words
 from orchestrator.plan.packs import work
-from orchestrator.progress import Tally, display
+from orchestrator.progress import Tally, display, say
 from orchestrator.search.advisor import SearchError
 from orchestrator.spec.study import Study
 from orchestrator.store import Store
@@ -178,6 +179,8 @@ def _tune_planned(job: _Job, resources: dict[str, float]) -> None:
     slots = count_slots(study, asked, resources)
     tasks = make_tasks(study, store, runs, left, slots, asked, cpus_of_nodes(), extension)
     store.set_meta(machine=machine(resources), slots=slots)
+    widest = sorted((len(task.runs) for task in tasks), reverse=True)
+    say(study.name, study_in_words(study, len(left), sum(widest[:slots])))
     fit(
         study,
         store,
@@ -198,7 +201,7 @@ def _extension(job: _Job, *, on_demand: bool) -> Extension:
     runs, left = by_kind(job.runs)[0], by_kind(job.left)[0]
     extension = extension_of(job.store, runs, left, on_demand=on_demand)
     if extension.line:
-        print(f"{job.study.name}: {extension.line}", flush=True)  # noqa: T201 - before it begins
+        say(job.study.name, extension.line)
     return extension
 
 

@@ -19,7 +19,8 @@ class BestRuns:
     """Deletes the final states of configurations that others have overtaken.
 
     A configuration is judged by its mean over seeds once all of them have ended; until then,
-    and where one failed, which is tried again, what it has stays: its place is not known.
+    and where one failed, which is tried again, what it has stays: its place is not known. Those
+    that have had all of their training come before those that were stopped, as in the report.
     """
 
     def __init__(
@@ -37,7 +38,7 @@ class BestRuns:
         self._top = top
         self._configuration: dict[str, str] = {}
         self._left: dict[str, set[str]] = {}
-        self._values: dict[str, dict[str, float]] = {}
+        self._values: dict[str, dict[str, tuple[bool, float]]] = {}
         self._kept: set[str] = set()
         self.add(runs)
 
@@ -60,8 +61,8 @@ class BestRuns:
         if not whole:
             return
         candidates = self._kept | whole
-        best = sorted(candidates, key=self._mean)[: self._top]
-        self._kept = {one for one in best if math.isfinite(self._mean(one))}
+        best = sorted(candidates, key=self._place)[: self._top]
+        self._kept = {one for one in best if math.isfinite(self._place(one)[1])}
         for configuration in candidates - self._kept:
             self._delete(self._values[configuration])
 
@@ -79,15 +80,16 @@ class BestRuns:
         for name in names:
             (self._folder / f"{name}.pt").unlink(missing_ok=True)
 
-    def _value(self, outcome: Outcome) -> float:
-        """The smaller the better; infinite where the run did not end well."""
+    def _value(self, outcome: Outcome) -> tuple[bool, float]:
+        """Whether it was stopped, and a value: the smaller the better, infinite where the run did
+        not end well."""
         value = outcome.final.get(self._metric, math.nan)
         well = outcome.status in ("completed", "stopped") and math.isfinite(value)
-        return self._sign * value if well else math.inf
+        return not outcome.whole, self._sign * value if well else math.inf
 
-    def _mean(self, configuration: str) -> float:
-        values = self._values[configuration].values()
-        return sum(values) / len(values)
+    def _place(self, configuration: str) -> tuple[bool, float]:
+        stopped, values = zip(*self._values[configuration].values(), strict=True)
+        return any(stopped), sum(values) / len(values)
 
 
 def saved_runs(study: Study, store: Store) -> BestRuns | None:

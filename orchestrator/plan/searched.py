@@ -7,7 +7,6 @@ import math
 import random
 
 from orchestrator.plan.packs import MOST_LANES
-from orchestrator.spec.searches import Optuna
 from orchestrator.spec.space import PointError
 from orchestrator.spec.study import Study
 from trainables.configs.function_run import Run
@@ -37,14 +36,6 @@ def search_lanes(study: Study, slots: int) -> int:
     if study.trainable is not None:
         return 1
     return study.execution.lanes or suggestions_a_pack(study, slots) * len(study.seeds)
-
-
-def search_in_words(study: Study, slots: int) -> str:
-    """Such as ``60 runs of search optuna (tpe), 16 at a time``."""
-    how = f" ({study.search.sampler})" if isinstance(study.search, Optuna) else ""
-    runs = study.size * len(study.seeds)
-    at_a_time = min(runs, search_lanes(study, slots) * slots)
-    return f"{runs:,} runs of search {study.search.name}{how}, {at_a_time} at a time"
 
 
 def sample_runs(study: Study, count: int) -> list[Run]:

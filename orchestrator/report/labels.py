@@ -70,6 +70,16 @@ def find_axes(
     return axes, pd.DataFrame(columns, index=configs.index)
 
 
+def long_name(axis: Axis) -> str:
+    """The axis in words, for titles of figures."""
+    return "peak learning rate" if axis.path == "optimizer.lr" else axis.name
+
+
+def in_words(text: str, group: Axis | None) -> str:
+    """A value of an axis in words: ``cosine``, ``momentum 0.9``."""
+    return f"{group.name} {text}" if group and not text[:1].isalpha() else text
+
+
 def configuration_labels(axes: Sequence[Axis], values: pd.DataFrame) -> pd.Series:
     """One label a run, of its axes alone: ``cosine (warmup 0.05), lr 0.0654``."""
     if not axes:
@@ -168,4 +178,9 @@ def _short_names(paths: Sequence[str]) -> dict[str, str]:
             if sum(other == name or other.endswith(f".{name}") for other in paths) == 1:
                 break
         names[path] = name.replace("_", " ")
+    for path in paths:
+        # "name" says nothing: which optimizer it is, is the optimizer.
+        parent = path.rpartition(".")[0].rpartition(".")[2].replace("_", " ")
+        if names[path] == "name" and parent not in names.values():
+            names[path] = parent
     return names

@@ -12,7 +12,7 @@ import pandas as pd
 
 from orchestrator.report.labels import Axis, configuration_labels, find_axes
 from orchestrator.report.statistics import Mode, ranking
-from orchestrator.store import Copied, Store
+from orchestrator.store import Copied, Store, is_whole
 
 DRAWN_SHARE = 0.7
 """An axis with a value of its own in this share of the configurations was drawn."""
@@ -33,8 +33,9 @@ class Results:
     meta: Mapping[str, Any]
     """Facts of the study as launched; any of them may be missing."""
     runs: pd.DataFrame
-    """The runs in the export schema, and: ``configuration`` (its label), ``objective`` (the
-    final value of completed runs, NaN for all others), and one column for each axis."""
+    """The runs in the export schema, and: ``configuration`` (its label), ``whole`` (whether it
+    had all of its training, see ``store.is_whole``), ``objective`` (the final value of such runs,
+    NaN for all others), and one column for each axis."""
     history: pd.DataFrame
     """Every evaluation, in the export schema."""
     axes: tuple[Axis, ...]
@@ -128,8 +129,14 @@ def build_results(
     configs = runs[keys].rename(columns=named)
     axes, values = find_axes(configs, meta.get("axes") or {}, meta.get("conditional") or ())
     final = runs.get(f"final/{metric}", pd.Series(np.nan, index=runs.index)).astype(float)
-    objective = final.where((runs["status"] == "completed") & np.isfinite(final))
+    whole = pd.Series(
+        [is_whole(*pair) for pair in zip(runs["status"], runs["reason"].astype(str), strict=True)],
+        index=runs.index,
+        dtype=bool,
+    )
+    objective = final.where(whole & np.isfinite(final))
     added = {
+        "whole": whole,
         "configuration": configuration_labels(axes, values),
         "objective": objective,
     }
@@ -155,7 +162,7 @@ def best_over_rest(results: Results, x: Axis, group: Axis | None) -> pd.DataFram
 
     Returns:
         One row a run: ``x``, ``group`` (label), ``seed``, ``status``, ``value`` (NaN unless
-        completed), ``complete`` (whether every seed of the configuration has a value).
+        whole), ``complete`` (whether every seed of the configuration has a value).
     """
     runs = results.runs
     ranks = {label: rank for rank, label in enumerate(results.ranked().index)}

@@ -17,6 +17,7 @@ from orchestrator.simulate.recorded import Recorded
 from orchestrator.simulate.sources import drawn, rules_of
 from orchestrator.simulate.synthetic import Synthetic
 from orchestrator.simulate.variants import NamedRules, NamedSearch, seeded
+from orchestrator.spec.searches import Pbt
 from orchestrator.spec.stopping_rules import Budget
 from orchestrator.spec.study import OwnObjective, Study
 
@@ -60,6 +61,10 @@ def compare(
     Raises:
         SimulateError, StoreError: it cannot be simulated.
     """
+    if any(isinstance(search.study.search, Pbt) for search in searches):
+        raise SimulateError(
+            "search: pbt cannot be simulated: no curve says how a member goes on after a copy"
+        )
     metrics = _metrics(study, rules)
     recorded = None if curves is None else Recorded(study, curves, metrics)
     figures: dict[tuple[str, str], list[Figures]] = {}

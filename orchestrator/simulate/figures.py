@@ -14,6 +14,7 @@ from orchestrator.simulate.curve import Curve
 from orchestrator.simulate.machine import Machine
 from orchestrator.simulate.player import Lane, Played
 from orchestrator.spec.study import OwnObjective
+from orchestrator.store.standing import is_whole
 
 NEAR = 0.01
 """A best value within so much of the full set's counts as found."""
@@ -40,7 +41,7 @@ class Figures:
     lanes: float
     """Share of the packs' lanes that trained while they did."""
     best: float
-    """Best value at the end of a run that was completed; of any run where none was."""
+    """Best value at the end of a run that had all of its training; of any run where none had."""
     regret: float
     """How much worse that is than the best of the full set, as a share of the latter: of all runs
     of this repeat, of each search that is compared, trained to their ends."""
@@ -85,8 +86,8 @@ NAMES = tuple(field.name for field in dataclasses.fields(Figures))
 
 def found_best(lanes: Sequence[Lane], objective: OwnObjective) -> float:
     """See ``Figures.best``; NaN where no run has a value."""
-    completed = [lane for lane in lanes if lane.status == "completed"]
-    for some in (completed, lanes):
+    whole = [lane for lane in lanes if is_whole(lane.status, lane.reason)]
+    for some in (whole, lanes):
         values = [value for lane in some if (value := lane.value(objective.metric)) is not None]
         finite = [value for value in values if math.isfinite(value)]
         if finite:

@@ -12,4 +12,6 @@ from orchestrator.store.schema import FINISHED as FINISHED
 from orchestrator.store.schema import SCHEMA_VERSION as SCHEMA_VERSION
 from orchestrator.store.schema import SETTLED as SETTLED
 from orchestrator.store.standing import Outcome as Outcome
+from orchestrator.store.standing import is_whole as is_whole
+from orchestrator.store.standing import to_come as to_come
 from orchestrator.store.suggestions import Suggestion as Suggestion

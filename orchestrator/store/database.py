@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
-import logging
-import sqlite3
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any
 
 from orchestrator.store import (
     decisions,
@@ -16,115 +12,28 @@ from orchestrator.store import (
     history,
     packs,
     populations,
-    repair,
     standing,
     suggestions,
 )
-from orchestrator.store.connection import connect, make_tables
+from orchestrator.store.connected import Connected
 from orchestrator.store.decisions import Decision
 from orchestrator.store.inherit import Trained, inherit, metrics_of, trained_runs
-from orchestrator.store.patience import Patience, StorageError, lasting
+from orchestrator.store.patience import lasting
 from orchestrator.store.populations import Copied
 from orchestrator.store.repair import StoreError as StoreError
 from orchestrator.store.saved import saved_sentence
-from orchestrator.store.schema import FILE, READABLE
 from orchestrator.store.standing import Outcome
 from orchestrator.store.suggestions import Suggestion
 
 if TYPE_CHECKING:
     import pandas as pd
 
-_log = logging.getLogger(__name__)
 
-
-class Store:
+class Store(Connected):
     """Results of one study, in ``folder/store.sqlite`` (WAL; one writer, many readers).
 
     Every method that writes is one transaction: a crash leaves all of it or nothing.
     """
-
-    def __init__(
-        self, folder: Path, connection: sqlite3.Connection, *, writes: bool = False
-    ) -> None:
-        self.folder = folder
-        self.place = str(folder / FILE)
-        self.patience = Patience.of_environment()
-        self.broken: StorageError | None = None
-        self._db = connection
-        self._writes = writes
-        self._metrics = self._metric_columns()
-
-    @classmethod
-    def create(cls, folder: Path) -> Self:
-        """Opens the store in ``folder`` for writing; makes it where there is none, and repairs
-        one that is damaged.
-
-        Raises:
-            StoreError: it is of another version, or damaged beyond repair.
-        """
-        folder.mkdir(parents=True, exist_ok=True)
-        repaired = repair.make_whole(folder)
-        connection = connect(folder)
-        make_tables(connection)
-        repair.mark_open(folder)
-        store = cls(folder, _checked(connection, folder), writes=True)
-        if repaired is not None:
-            _log.warning(repaired)
-            store.note(faults.STORE_REPAIRED, "", repaired)
-        return store
-
-    @classmethod
-    def open(cls, folder: Path) -> Self:
-        """Opens an existing store for reading.
-
-        Raises:
-            StoreError: there is no store in ``folder``, or it is damaged or of another version.
-        """
-        path = folder / FILE
-        if not path.is_file():
-            raise StoreError(f"{folder}: no study here ({FILE} is missing)")
-        uri = f"{path.resolve().as_uri()}?mode=ro"
-        connection = sqlite3.connect(uri, uri=True, isolation_level=None)
-        connection.execute("PRAGMA busy_timeout=10000")
-        return cls(folder, _checked(connection, folder))
-
-    def close(self) -> None:
-        if self._writes:
-            # Where this fails, the log stays and the next launch checks the file.
-            with contextlib.suppress(sqlite3.Error, OSError):
-                busy = self._db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0]
-                if not busy:
-                    repair.mark_closed(self.folder)
-        self._db.close()
-
-    def reconnect(self) -> None:
-        """Another connection to the same file: the storage was away, or another one is there."""
-        with contextlib.suppress(sqlite3.Error):
-            self._db.close()
-        self._db = connect(self.folder, mode="rw")
-
-    def waited(self, what: str) -> None:
-        with contextlib.suppress(sqlite3.Error), self._transaction():
-            faults.add(self._db, faults.WRITE_RETRIED, "", what)
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
-
-    @contextlib.contextmanager
-    def _transaction(self) -> Iterator[None]:
-        self._db.execute("BEGIN IMMEDIATE")
-        try:
-            yield
-            self._db.execute("COMMIT")
-        except BaseException:
-            with contextlib.suppress(sqlite3.Error):  # SQLite may have done so itself
-                self._db.execute("ROLLBACK")
-            with contextlib.suppress(sqlite3.Error):
-                self._metrics = self._metric_columns()
-            raise
 
     @lasting
     def set_meta(self, **values: Any) -> None:
@@ -357,9 +266,6 @@ class Store:
         trains = self.configurations([o.run_id for o in outcomes if o.status == "stopped"])
         return saved_sentence(outcomes, {name: c.get("train", {}) for name, c in trains.items()})
 
-    def _metric_columns(self) -> list[str]:
-        return history.metrics(self._db)
-
     def runs(self) -> pd.DataFrame:
         """The planned runs in the export schema: one row a run.
 
@@ -392,14 +298,3 @@ class Store:
         What was not measured is left out of a row.
         """
         return history.rows(self._db, self._metric_columns())
-
-
-def _checked(connection: sqlite3.Connection, folder: Path) -> sqlite3.Connection:
-    try:
-        version = connection.execute("PRAGMA user_version").fetchone()[0]
-    except sqlite3.DatabaseError as error:
-        raise StoreError(f"{folder / FILE}: damaged ({error})") from error
-    if version not in READABLE:
-        known = " and ".join(map(str, READABLE))
-        raise StoreError(f"{folder / FILE}: schema version {version}, this Regatta reads {known}")
-    return connection

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 import random
 from pathlib import Path
@@ -316,6 +317,27 @@ def test_states_written_after_a_run_was_overtaken_are_deleted(spec: Path, tmp_pa
     best.sweep([*runs, "of another study"])
     lowest = {name for name, run in runs.items() if run.optimizer.lr == 0.001}
     assert {path.stem for path in folder.iterdir()} == lowest
+
+
+def test_what_was_trained_whole_stays_before_what_was_stopped(spec: Path, tmp_path: Path) -> None:
+    """Also where the last value of a stopped one is better: its training was not over."""
+    study = load_study(spec, ["sweep={optimizer.lr: [0.1, 0.2, 0.3]}", "seeds=1"])
+    runs = _runs(study)
+    first, second, third = runs
+    for name in runs:
+        (tmp_path / f"{name}.pt").touch()
+    best = BestRuns(tmp_path, runs, Objective(), 1)
+
+    def end(name: str, status: str, reason: str, loss: float) -> None:
+        ended = _outcome(runs[name], status=status, final={"valid/loss": loss})
+        best.observe([dataclasses.replace(ended, reason=reason)])
+
+    end(first, "stopped", "asha: not among the best third at step 7", 0.1)
+    assert len([*tmp_path.glob("*.pt")]) == 3, "two have not ended"
+    end(second, "completed", "trained to the end", 0.3)
+    assert {path.stem for path in tmp_path.glob("*.pt")} == {second, third}
+    end(third, "stopped", "asha: max is reached at step 9", 0.2)
+    assert {path.stem for path in tmp_path.glob("*.pt")} == {third}
 
 
 def test_notes_are_kept_in_the_store(store: Store) -> None:

@@ -193,7 +193,9 @@ def test_mid_sweep(tmp_path: Path) -> None:
 def test_no_configuration_complete(tmp_path: Path) -> None:
     results = plant(tmp_path, lambda c, s: 1.0 if s == 0 else "pending")
     section = headline_section(results)
-    assert section.finding.startswith("No configuration has completed all 3 seeds yet")
+    assert section.finding.startswith(
+        "No configuration has been trained to its end with all 3 seeds yet"
+    )
     assert not section.tables
     assert all(section.finding for section in made(results))
 

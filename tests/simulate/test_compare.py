@@ -35,6 +35,12 @@ def test_asha_finds_the_best_of_the_whole_search_with_a_third_of_its_steps(tmp_p
     assert "of the slots' time" in found.finding
 
 
+def test_populations_are_refused(tmp_path: Path) -> None:
+    one = study(tmp_path, "search={name: pbt, population: 7, interval: {epochs: 2}}")
+    with pytest.raises(SimulateError, match="pbt cannot be simulated"):
+        simulate_study(one)
+
+
 def test_what_is_too_hasty_is_seen(tmp_path: Path) -> None:
     """Halving at once by noisy first values loses what a patient rule keeps."""
     one = study(tmp_path, "search.runs=101")

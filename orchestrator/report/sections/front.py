@@ -46,11 +46,11 @@ def front_section(results: Results) -> Section | None:
 
 
 def _means(results: Results, objectives: Sequence[Objective]) -> pd.DataFrame:
-    """Configuration → the mean of each objective over seeds, where every seed has completed."""
+    """Configuration → each objective's mean over seeds, where all had all of their training."""
     columns = [f"final/{objective.metric}" for objective in objectives]
-    runs = results.runs.reindex(columns=["configuration", "seed", "status", *columns])
+    runs = results.runs.reindex(columns=["configuration", "seed", "whole", *columns])
     values = runs[columns].astype(float)
-    good = (runs["status"] == "completed") & np.isfinite(values.to_numpy()).all(axis=1)
+    good = runs["whole"].astype(bool) & np.isfinite(values.to_numpy()).all(axis=1)
     grouped = runs[good].groupby("configuration", sort=False)
     complete = grouped["seed"].nunique() >= len(results.seeds)
     means: pd.DataFrame = grouped[columns].mean().loc[complete]
