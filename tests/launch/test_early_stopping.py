@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from orchestrator.report.results import load_results
 from orchestrator.store import Store
 from tests.launch.conftest import Regatta, regatta
 from tests.launch.test_faults import _rows, _same
@@ -113,3 +114,28 @@ def test_own_training_is_stopped(regatta: Regatta) -> None:
     assert runs["steps"].tolist() == [20, 2, 2, 2, 2, 2]
     assert set(runs["reason"][1:]) == {"asha: not among the best third at step 2"}
     assert runs.loc[3, "final/loss"] == 3.5
+
+
+def test_only_the_best_states_stay_of_a_search_that_stops_runs(regatta: Regatta) -> None:
+    """A lane writes its state after the decision to stop it; suggestions are not known before."""
+    changes = {
+        "epochs: 90": "epochs: 18",
+        "epochs: 10}": "epochs: 2}",
+        "[0.0, 0.5]": "{uniform: [0.0, 0.5]}",
+        "checkpoint_every: 3": "save: best",
+        "{log: [0.001, 1.0], points: 6}": "{log_uniform: [0.001, 1.0]}",
+    }
+    text = STUDY + "search: {name: optuna, runs: 9}\nreport: {top: 2}\n"
+    for old, new in changes.items():
+        text = text.replace(old, new)
+    regatta.spec.write_text(text)
+    output = regatta.run("run")
+    assert "small: 18 runs of search optuna (tpe), 8 at a time; early stopping: asha" in output
+    folder = regatta.folder / "results/small"
+    results = load_results(folder)
+    assert results.runs["status"].eq("stopped").any()
+    best = results.ranked().index[:2]
+    kept = set(results.runs.loc[results.runs["configuration"].isin(best), "run_id"])
+    found = {path.stem for path in (folder / "runs").glob("*.pt")}
+    assert kept <= found
+    assert len(found) == 4
