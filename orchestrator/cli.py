@@ -167,7 +167,7 @@ def run(spec: SpecFile, results: Results = Path("results"), overrides: Set = Non
     if result.finish.saved:
         _say(result.finish.saved)
     if not result.finish.interrupted and (counts.get("pending") or counts.get("running")):
-        _say("The study's budget is used up: raise it in early_stopping to go on.")
+        _say(_why_left(study))
     if result.tracking:
         _say(result.tracking)
     if result.report is not None:
@@ -178,6 +178,12 @@ def run(spec: SpecFile, results: Results = Path("results"), overrides: Set = Non
     if counts.get("failed"):
         _say(f"Some runs failed: see the report, or regatta status {result.finish.folder}")
         raise typer.Exit(1)
+
+
+def _why_left(study: Study) -> str:
+    if any(rule.name == "budget" for rule in study.early_stopping):
+        return "The study's budget is used up: raise it in early_stopping to go on."
+    return f"Some runs are not trained yet. Go on with: {_command()}"
 
 
 def _faults(counts: Mapping[str, int]) -> str:

@@ -13,8 +13,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from orchestrator.store.backup import quick_check
+from orchestrator.store.connection import make_tables
 from orchestrator.store.salvage import Found, count_finished, salvage
-from orchestrator.store.schema import BACKUP, FILE, SCHEMA, SCHEMA_VERSION, STATE
+from orchestrator.store.schema import BACKUP, FILE, SCHEMA_VERSION, STATE
 
 _HEADER = b"SQLite format 3\0"
 
@@ -151,12 +152,11 @@ def _restore_backup(folder: Path, target: sqlite3.Connection) -> int | None:
             with contextlib.closing(sqlite3.connect(uri, uri=True)) as source:
                 if quick_check(source) is None and _version(source) <= SCHEMA_VERSION:
                     source.backup(target)
+                    make_tables(target)  # the backup may be of an earlier version
                     return count_finished(target)[0]
     except sqlite3.DatabaseError:
         pass  # as damaged as the store
-    for statement in SCHEMA.split(";"):
-        target.execute(statement)
-    target.execute(f"PRAGMA user_version={SCHEMA_VERSION}")
+    make_tables(target)
     return None
 
 

@@ -12,7 +12,8 @@ import pytest
 from typer.testing import CliRunner
 
 import orchestrator
-from orchestrator.cli import app
+from orchestrator.cli import _why_left, app
+from orchestrator.spec import load_study
 from orchestrator.store import Outcome, Store
 
 SWEEPS = Path(__file__).parents[2] / "sweeps"
@@ -142,6 +143,18 @@ def test_status_of_a_study(tmp_path: Path) -> None:
     assert "1 completed, 1 failed, 1 pending" in output
     assert "valid/loss 0.5, run a" in output
     assert "failed: b: ValueError: weights exploded" in output
+
+
+@pytest.mark.parametrize(
+    ("rule", "words"),
+    [
+        ("[{name: patience, evaluations: 2}, {name: budget, hours: 1}]", "budget is used up"),
+        ("{name: patience, evaluations: 2}", "Some runs are not trained yet. Go on with: regatta"),
+    ],
+)
+def test_why_runs_are_left(rule: str, words: str, tmp_path: Path) -> None:
+    assert CliRunner().invoke(app, ["init", str(tmp_path / "s.yaml")]).exit_code == 0
+    assert words in _why_left(load_study(tmp_path / "s.yaml", [f"early_stopping={rule}"]))
 
 
 def test_the_python_api_has_the_verbs() -> None:

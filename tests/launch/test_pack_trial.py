@@ -114,13 +114,6 @@ def test_parts_are_not_compiled(trial: Trial) -> None:
     assert not any(choice["compiled"] for result in results for choice in result["choices"])
 
 
-def test_no_name_of_a_pack_is_one_that_tune_sets() -> None:
-    """An attribute of the base class would hide a method."""
-    names = {*vars(RayPack), *RayPack.__annotations__}
-    assert "_session" in names
-    assert not names & vars(tune.Trainable()).keys()
-
-
 def test_a_trial_with_nothing_left_ends(trial: Trial) -> None:
     result = trial.start(parts=[]).step()
     assert result["done"]

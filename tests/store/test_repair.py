@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import sqlite3
 from collections.abc import Callable
@@ -9,8 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from orchestrator.store import SETTLED, Store, StoreError
+from orchestrator.store import SETTLED, Decision, Store, StoreError
 from orchestrator.store.backup import back_up, backups
+from orchestrator.store.faults import STORE_REPAIRED
 from orchestrator.store.schema import BACKUP, FILE
 from tests.store.big import ROWS, RUNS, finish, killed, plan, rows
 
@@ -240,3 +242,23 @@ def test_a_finished_run_with_a_hole_in_its_history_is_trained_again(broken: Path
 
 def _garbage_tail(path: Path) -> None:
     _zero(path.stat().st_size // PAGE - 2)(path)
+
+
+def test_what_the_file_knows_of_packs_goes_into_a_backup_of_an_earlier_version(
+    broken: Path,
+) -> None:
+    with contextlib.closing(sqlite3.connect(broken / BACKUP, isolation_level=None)) as db:
+        for table in ("decisions", "suggestions", "population"):
+            db.execute(f"DROP TABLE {table}")
+        db.execute("ALTER TABLE packs DROP COLUMN reports")
+        db.execute("PRAGMA user_version = 1")
+    with contextlib.closing(sqlite3.connect(broken / FILE, isolation_level=None)) as db:
+        db.execute("INSERT INTO packs (pack_id, run_ids, settings, status, reports)"
+                   " VALUES ('late', '[]', '{}', 'running', 7)")  # fmt: skip
+        db.execute("INSERT INTO decisions VALUES ('late', 5, '{}', '[\"r3\"]')")
+        db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    (broken / f"{FILE}-wal").unlink(missing_ok=True)
+    with Store.create(broken) as store:
+        assert store.fault_counts() == {STORE_REPAIRED: 1}
+        assert store.last_report("late") == 7
+        assert store.decisions("late") == [Decision(pack_id="late", report=5, join=("r3",))]
