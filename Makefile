@@ -11,7 +11,8 @@ demo: $(READY)  ## train the learning-rate study and write its report
 	$(BIN)/regatta run sweeps/lr_schedules.yaml
 
 test: lint  ## everything that must hold, on a CPU, in minutes
-	$(BIN)/pytest -m "not fidelity and not chaos"
+	$(BIN)/pytest -n 2 -m "ray and not fidelity and not chaos"  # they wait for Ray more than they work
+	$(BIN)/pytest -m "not ray and not fidelity and not chaos"
 
 lint: $(READY)
 	$(BIN)/ruff check .

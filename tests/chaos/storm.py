@@ -14,6 +14,7 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import BinaryIO
 
 from tests.processes import descendants
 
@@ -115,8 +116,11 @@ class Storm:
         Kill k of K is due when k/(K + 1) of the history is written, so that all of them hit
         a study at work, on a slow machine and on a fast one.
         """
+        with (self.results / "driver.log").open("ab") as output:
+            return self._drive(output, seconds)
+
+    def _drive(self, output: BinaryIO, seconds: float) -> float:
         started = time.monotonic()
-        output = (self.results / "driver.log").open("ab")
         driver = self._start(output)
         done = 0
         while driver.poll() is None or done < len(self.kills):
@@ -133,14 +137,13 @@ class Storm:
                 done += 1
             time.sleep(0.1 + 0.3 * self.rng.random())
         assert driver.wait() == 0, (self.results / "driver.log").read_text()
-        output.close()
         return time.monotonic() - started
 
-    def _start(self, output: object) -> subprocess.Popen[bytes]:
+    def _start(self, output: BinaryIO) -> subprocess.Popen[bytes]:
         command = [sys.executable, "-m", "orchestrator", "run", str(self.spec)]
         return subprocess.Popen(
             [*command, "--results", str(self.results)],
-            stdout=output,  # type: ignore[arg-type]
+            stdout=output,
             stderr=subprocess.STDOUT,
             env=self.cluster.environment,
         )

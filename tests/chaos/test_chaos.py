@@ -104,7 +104,8 @@ def _weather(
 
 @pytest.mark.ray
 def test_a_shower_of_kills_changes_no_bit(raylets: Cluster, tmp_path: Path) -> None:
-    study = STUDY.format(epochs=40, every=2, seeds=2, rates=4, lanes=8)
+    # Long enough that a kill finds it at work, though the machine is a fast one.
+    study = STUDY.format(epochs=120, every=6, seeds=2, rates=4, lanes=8)
     kills = ["worker", "raylet", "driver", "worker"]
     _weather(raylets, tmp_path, study, kills, seconds=200)
 

@@ -40,7 +40,7 @@ def _history(folder: Path) -> pd.DataFrame:
 @pytest.mark.parametrize(
     ("model", "strategy", "least"),
     [
-        pytest.param("later", "sequential", 36, id="while it trains"),
+        pytest.param("later", "sequential", 36, id="while it trains", marks=pytest.mark.chaos),
         pytest.param("at_once", "fused", 0, id="while it is built", marks=pytest.mark.chaos),
     ],
 )
