@@ -11,8 +11,8 @@ demo: $(READY)  ## train the learning-rate study and write its report
 	$(BIN)/regatta run sweeps/lr_schedules.yaml
 
 test: lint  ## everything that must hold, on a CPU, in minutes
-	$(BIN)/pytest -n 2 -m "ray and not fidelity and not chaos"  # they wait for Ray more than they work
-	$(BIN)/pytest -m "not ray and not fidelity and not chaos"
+	$(BIN)/pytest -n 2 -m "not timed and not fidelity and not chaos"
+	$(BIN)/pytest -m timed
 
 lint: $(READY)
 	$(BIN)/ruff check .
@@ -28,7 +28,7 @@ bench: $(READY)  ## the figures of docs/performance.md
 fidelity: $(READY)  ## published figures, reproduced; long
 	$(BIN)/pytest -m fidelity
 
-chaos: $(READY)  ## 300 runs under 30 random kills; long
+chaos: $(READY)  ## 300 runs under 30 random kills, and longer tests of faults
 	$(BIN)/pytest -m chaos -s
 
 $(READY): pyproject.toml constraints.txt

@@ -37,6 +37,7 @@ def test_help_shows_an_example(command: str) -> None:
     assert f"Example: regatta {command}" in result.output
 
 
+@pytest.mark.timed
 @pytest.mark.parametrize("command", ["validate", "plan", "simulate", "run"])
 def test_a_malformed_study_is_one_line_and_exit_code_2(command: str, tmp_path: Path) -> None:
     path = _malformed(tmp_path)

@@ -49,6 +49,7 @@ tracking: {wandb: "off"}
 """
 
 
+@pytest.mark.chaos  # the shorter one that `make test` has is in tests/chaos
 def test_killed_workers_and_drivers_change_no_bit(regatta: Regatta) -> None:
     regatta.spec.write_text(STUDY)
     whole, broken = regatta.folder / "whole/small", regatta.folder / "broken/small"

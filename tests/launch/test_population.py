@@ -56,6 +56,7 @@ def _rows(folder: Path) -> int:
         return 0
 
 
+@pytest.mark.chaos
 def test_a_population_survives_its_worker_bitwise_and_is_replayed(crowd: Regatta) -> None:
     whole, broken = crowd.folder / "whole/crowd", crowd.folder / "results/crowd"
     crowd.run("run", results="whole")

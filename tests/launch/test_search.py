@@ -133,6 +133,7 @@ def train(config):
 """
 
 
+@pytest.mark.chaos
 def test_a_search_over_own_training_goes_on_with_more_runs(regatta: Regatta) -> None:
     shutil.copy(Path(__file__).with_name("a_searcher.py"), regatta.folder)
     (regatta.folder / "descent.py").write_text(DESCENT)
