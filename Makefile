@@ -5,13 +5,14 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: demo test lint bench fidelity clean
+.PHONY: demo test lint bench fidelity chaos clean
 
 demo: $(READY)  ## train the learning-rate study and write its report
 	$(BIN)/regatta run sweeps/lr_schedules.yaml
 
 test: lint  ## everything that must hold, on a CPU, in minutes
-	$(BIN)/pytest -m "not fidelity"
+	$(BIN)/pytest -n 2 -m "not timed and not fidelity and not chaos"
+	$(BIN)/pytest -m timed
 
 lint: $(READY)
 	$(BIN)/ruff check .
@@ -22,9 +23,13 @@ lint: $(READY)
 bench: $(READY)  ## the figures of docs/performance.md
 	$(BIN)/python -m benchmarks.sweep
 	$(BIN)/python -m benchmarks.engine
+	$(BIN)/python -m benchmarks.overhead
 
 fidelity: $(READY)  ## published figures, reproduced; long
 	$(BIN)/pytest -m fidelity
+
+chaos: $(READY)  ## 300 runs under 30 random kills, and longer tests of faults
+	$(BIN)/pytest -m chaos -s
 
 $(READY): pyproject.toml constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)

@@ -90,6 +90,9 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--processes", type=int, help="default: a core each; on CUDA 8 at most")
     parser.add_argument("--rounds", type=int, default=5, help="the fastest counts; default 5")
     parser.add_argument("--seconds", type=float, default=0.3, help="of a round, about")
+    parser.add_argument(
+        "--compiled", action="store_true", help="also torch.compile; minutes a row on a CPU"
+    )
     parser.add_argument("--quick", action="store_true", help="see that it runs; figures are poor")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures there, too")
     given = parser.parse_args()
@@ -148,6 +151,8 @@ def measure(
     """All contenders on ``lanes`` lanes of one workload."""
     contenders = [Contender("eager", 1)]
     contenders += [Contender(way, 1) for way in ("fused", "sequential", "auto")]
+    if given.compiled:
+        contenders.append(Contender("compiled", 1))
     if 1 < count <= lanes:
         contenders += [Contender("eager", count), Contender("auto", count)]
     [flops] = pool.call(1, "flops", name)

@@ -2,27 +2,39 @@
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from orchestrator.launch import Finish, checked_data, open_study, train
+from orchestrator.launch.extend import NOTHING, extension_of
+from orchestrator.launch.planned import is_on_demand
 from orchestrator.plan import (
     Estimate,
     Pack,
     by_kind,
+    cpus_a_pack,
     estimate,
     estimate_own,
+    first_lanes,
     make_packs,
     unique_runs,
 )
+from orchestrator.plan.searched import sample_runs, search_lanes
+from orchestrator.search.known import kept_suggestions
 from orchestrator.spec import Study, Tracking, load_study
 from orchestrator.store import SETTLED, Store
 from orchestrator.tracking import Mirror, mirror_once, start_mirror
 from trainables.configs.run import RunConfig, fusion_key
 
+if TYPE_CHECKING:
+    from orchestrator.simulate import Simulation
+
+_SAMPLE = 64
+"""Configurations of a space from which the time of a search is reckoned."""
 _MIRROR_SECONDS = 180.0
 """How long the end of a study waits for W&B; what is missing then is `regatta sync`'s."""
 
@@ -38,6 +50,10 @@ class Plan:
     slots: int
     packs: list[Pack]
     estimate: Estimate
+    cpus: float
+    """What a pack takes, and its threads."""
+    extension: str = ""
+    """Which runs go on from shorter ones, and why others do not; empty where none has one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,12 +74,19 @@ def plan_study(study: Study | str | Path, results: str | Path = "results") -> Pl
         StoreError: the results folder holds a damaged store.
     """
     study = _loaded(study)
-    runs = unique_runs(study.runs())
     folder = Path(results) / study.name
+    cores = os.cpu_count() or 1
+    cpus = study.resources.cpus or 1.0
+    slots = max(1, int(cores / cpus))
+    slots = min(slots, study.resources.max_concurrent or slots)
+    if study.adaptive:
+        return _plan_search(study, folder, slots)
+    runs = unique_runs(study.runs())
     trained, own = by_kind(runs)
     statuses: dict[str, str] = {}
     measured: dict[str, float] = {}
     took: list[float] = []
+    extension = NOTHING
     if (folder / "store.sqlite").is_file():
         with Store.open(folder) as store:
             statuses = store.statuses()
@@ -73,17 +96,52 @@ def plan_study(study: Study | str | Path, results: str | Path = "results") -> Pl
                 for outcome in store.outcomes()
                 if outcome.run_id in own and outcome.status == "completed"
             ]
+            settled = [name for name, status in statuses.items() if status in SETTLED]
+            missing = {name: run for name, run in trained.items() if name not in settled}
+            on_demand = is_on_demand(study, store)
+            extension = extension_of(store, trained, missing, on_demand=on_demand)
     done = {name for name, status in statuses.items() if status in SETTLED}
     left = {name: run for name, run in runs.items() if name not in done}
-    slots = max(1, int((os.cpu_count() or 1) / study.resources.cpus))
-    slots = min(slots, study.resources.max_concurrent or slots)
-    packs = make_packs(left, slots=slots, most_lanes=study.execution.lanes) if left else []
+    lanes, starts = study.execution.lanes, extension.starts
+    if study.early_stopping and study.trainable is None:
+        lanes = first_lanes(by_kind(left)[0], slots=slots, most_lanes=lanes)
+    packs = make_packs(left, slots=slots, most_lanes=lanes, starts=starts) if left else []
     expected = (
-        estimate(by_kind(left)[0], slots=slots, measured=measured)
+        estimate(by_kind(left)[0], slots=slots, measured=measured, starts=starts)
         if study.trainable is None
         else estimate_own(len(left), slots=slots, measured=took)
     )
-    return Plan(study, len(runs), len(runs) - len(left), slots, packs, expected)
+    if study.resources.cpus is None and packs and study.trainable is None:
+        cpus = cpus_a_pack([cores], min(slots, len(packs)))
+    finished = len(runs) - len(left)
+    return Plan(study, len(runs), finished, slots, packs, expected, cpus, extension.line)
+
+
+def _plan_search(study: Study, folder: Path, slots: int) -> Plan:
+    """Of a search that suggests its configurations: no packs are known, and time is reckoned
+    from a sample of its space."""
+    runs, left = study.size * len(study.seeds), study.size
+    measured: dict[str, float] = {}
+    finished = 0
+    if (folder / "store.sqlite").is_file():
+        with Store.open(folder) as store:
+            statuses = store.statuses()
+            kept = kept_suggestions(study, store)
+            done = [one for one in kept if all(statuses.get(name) in SETTLED for name in one.runs)]
+            finished, left = len(done) * len(study.seeds), max(0, left - len(done))
+            known = by_kind({name: run for one in kept for name, run in one.runs.items()})[0]
+            measured = _seconds_per_step(store, known)
+    sample = by_kind(unique_runs(sample_runs(study, _SAMPLE)))[0] if left else {}
+    expected = estimate(sample, slots=slots, measured=measured)
+    if study.trainable is not None:
+        expected = estimate_own(left, slots=slots, measured=[])
+    elif sample:
+        expected = expected.times(left * len(study.seeds) / len(sample))
+    cpus = study.resources.cpus or 1.0
+    if study.resources.cpus is None and study.trainable is None and left:
+        packs = math.ceil(left * len(study.seeds) / search_lanes(study, slots))
+        cpus = cpus_a_pack([os.cpu_count() or 1], min(slots, packs))
+    return Plan(study, runs, finished, slots, [], expected, cpus)
 
 
 def _seconds_per_step(store: Store, runs: Mapping[str, RunConfig]) -> dict[str, float]:
@@ -127,10 +185,74 @@ def run_study(
     return Result(finish, page, sentence)
 
 
+def simulate_study(
+    study: Study | str | Path,
+    *,
+    curves: str | Path | None = None,
+    searches: Sequence[str] = (),
+    rules: Sequence[str] = (),
+    gpus: float | None = None,
+    slots: int | None = None,
+    repeats: int = 5,
+    seed: int = 0,
+    noise: float = 0.01,
+    step_seconds: tuple[float, float] | None = None,
+    overrides: Sequence[str] = (),
+) -> Simulation:
+    """Plays searches and rules of early stopping on virtual time; nothing is trained.
+
+    Args:
+        curves: the results folder of a study whose curves are replayed; None: synthetic ones.
+        searches, rules: names, or what a study writes, such as ``{name: asha, reduction: 4}``;
+            by default the study's own. The rule ``none`` stops nothing.
+        gpus, slots: size of the virtual machine; by default one GPU.
+        seed: of the first repeat; with 0, that one is the study as it is.
+        noise: of synthetic curves.
+        step_seconds: what a step of a stack takes, and what each of its lanes adds; by default as
+            measured in ``curves``, or as ``plan_study`` has it.
+
+    Raises:
+        SpecError: the study, a search or a rule is malformed.
+        SimulateError, StoreError: it cannot be simulated.
+    """
+    # Only this function needs it.
+    from orchestrator.simulate import (
+        Pace,
+        SimulateError,
+        compare,
+        machine_for,
+        named_rules,
+        named_searches,
+    )
+
+    study = _loaded(study, overrides)
+    for name, number, least in (("repeats", repeats, 1), ("seed", seed, 0), ("noise", noise, 0)):
+        if not least <= number < math.inf:
+            raise SimulateError(f"--{name}: must be at least {least}, got {number:g}")
+    if step_seconds is not None and not all(0 <= part < math.inf for part in step_seconds):
+        raise SimulateError("--step-seconds: must be two numbers of 0 or more")
+    if step_seconds is not None and sum(step_seconds) == 0:
+        raise SimulateError("--step-seconds: must not both be 0")
+    pace = None if step_seconds is None else Pace(step=step_seconds[0], lane=step_seconds[1])
+    return compare(
+        study,
+        named_searches(study, searches),
+        named_rules(study, rules),
+        machine_for(study, gpus=gpus, slots=slots),
+        curves=None if curves is None else Path(curves),
+        pace=pace,
+        repeats=repeats,
+        seed=seed,
+        noise=noise,
+    )
+
+
 def export_results(
     folder: str | Path, output: str | Path, form: Literal["parquet", "csv"] = "parquet"
 ) -> list[Path]:
     """``runs`` and ``history`` as Parquet, and as CSV where asked; returns the files written.
+
+    Of a study with populations also ``population``: who went on as whom, with what.
 
     Raises:
         StoreError: there is no readable store in ``folder``.
@@ -139,7 +261,25 @@ def export_results(
 
     with Store.open(Path(folder)) as store:
         tables = {"runs": store.runs(), "history": store.history()}
+        population = store.population()
+    if len(population):
+        tables["population"] = population
     return export(tables, Path(output), form)
+
+
+def replay_study(folder: str | Path, run: str | None = None) -> str:
+    """A study, as YAML, that trains one run alone with all that has changed on its way.
+
+    Args:
+        run: by default the one with the best final objective.
+
+    Raises:
+        StoreError: there is no readable store in ``folder``, or no such run in it.
+    """
+    from orchestrator.replay import replay
+
+    with Store.open(Path(folder)) as store:
+        return replay(store, run)
 
 
 def sync_study(folder: str | Path) -> int:

@@ -6,7 +6,7 @@ import json
 import shlex
 import signal
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -14,11 +14,18 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 from rich.console import Console
 
+from orchestrator.cli_input import Folder, Results, Set, SpecFile
+from orchestrator.cli_input import fail as _fail
+from orchestrator.cli_input import load as _load
+from orchestrator.cli_input import say as _say
+from orchestrator.cli_input import wrong_input as _wrong_input
+from orchestrator.cli_simulate import EXAMPLE, simulate
+
 if TYPE_CHECKING:
     from orchestrator.api import Plan
     from orchestrator.spec import Study
 
-WRONG_INPUT, INTERRUPTED = 2, 130
+INTERRUPTED = 130
 
 app = typer.Typer(
     help="Sweeps of deep-learning optimization studies: one YAML file in, one report out.",
@@ -27,15 +34,6 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode="rich",
 )
-SpecFile = Annotated[Path, typer.Argument(metavar="SPEC", help="the study, a YAML file")]
-Folder = Annotated[
-    Path, typer.Argument(metavar="DIR", help="a study's results, e.g. results/lr-schedules")
-]
-Results = Annotated[Path, typer.Option("--results", metavar="DIR", help="where results go")]
-Set = Annotated[
-    list[str] | None,
-    typer.Option("--set", metavar="PATH=VALUE", help="overrides the study; may be repeated"),
-]
 
 
 def main() -> None:
@@ -43,42 +41,13 @@ def main() -> None:
     app()
 
 
-@contextmanager
-def _wrong_input() -> Iterator[None]:
-    """Turns what the user can mend into lines on stderr and exit code 2."""
-    from orchestrator.spec import SpecError
-    from orchestrator.store.database import StoreError
-
-    try:
-        yield
-    except (SpecError, StoreError) as error:
-        _fail(str(error))
-    except OSError as error:
-        _fail(f"{error.filename or 'input'}: {error.strerror or error}")
-
-
-def _fail(message: str) -> None:
-    print(message, file=sys.stderr)  # noqa: T201 - this is the command line
-    raise typer.Exit(WRONG_INPUT)
-
-
-def _say(text: str) -> None:
-    print(text, flush=True)  # noqa: T201 - this is the command line
-
-
-def _load(spec: Path, overrides: list[str] | None) -> Study:
-    from orchestrator.spec import load_study
-
-    return load_study(spec, overrides or [])
-
-
 @app.command(epilog="Example: regatta validate sweeps/lr_schedules.yaml")
 def validate(spec: SpecFile, overrides: Set = None) -> None:
     """Check a study; errors as FILE:LINE:COL: path: message."""
     with _wrong_input():
         study = _load(spec, overrides)
-    runs = len(study.configurations) * len(study.seeds)
-    _say(f"{spec}: {study.name}, {len(study.configurations)} configurations, {runs} runs")
+    runs = study.size * len(study.seeds)
+    _say(f"{spec}: {study.name}, {study.size} configurations, {runs} runs")
 
 
 @app.command(epilog="Example: regatta plan sweeps/lr_schedules.yaml --json")
@@ -102,15 +71,18 @@ def plan(
 def _plan_as_data(planned: Plan) -> dict[str, Any]:
     return {
         "study": planned.study.name,
-        "configurations": len(planned.study.configurations),
+        "design": planned.study.design,
+        "configurations": planned.study.size,
         "seeds": len(planned.study.seeds),
         "runs": planned.runs,
         "finished": planned.finished,
         "slots": planned.slots,
+        "cpus": planned.cpus,
         "packs": [
             {"pack_id": pack.pack_id, "lanes": len(pack.run_ids), "runs": list(pack.run_ids)}
             for pack in planned.packs
         ],
+        "extension": planned.extension,
         "estimate": {
             "seconds": planned.estimate.seconds,
             "slot_seconds": planned.estimate.slot_seconds,
@@ -122,26 +94,51 @@ def _plan_as_data(planned: Plan) -> dict[str, Any]:
 def _show_plan(planned: Plan) -> None:
     from rich.table import Table
 
+    from orchestrator.plan.in_words import at_a_time, search_in_words
     from orchestrator.progress import duration
 
     study, expected = planned.study, planned.estimate
     table = Table.grid(padding=(0, 2))
-    axes = " × ".join(f"{len(values)} {path}" for path, values in study.axes.items())
     table.add_row("study", study.name)
-    table.add_row("axes", f"{axes or 'none'} × {len(study.seeds)} seeds")
+    if not study.adaptive:
+        table.add_row("design", study.design)
+    table.add_row("axes", _axes_in_words(study))
     done = f", {planned.finished} of them finished" if planned.finished else ""
     table.add_row("runs", f"{planned.runs}{done}")
+    if planned.extension:
+        table.add_row("extended", planned.extension)
+    if rules := ", ".join(dict.fromkeys(rule.name for rule in study.early_stopping)):
+        table.add_row("stopping", rules)
+    if planned.finished >= planned.runs:
+        table.add_row("packs", "none: every run has ended")
+        Console().print(table)
+        return
     lanes = ", ".join(str(len(pack.run_ids)) for pack in planned.packs[:8])
     more = ", …" if len(planned.packs) > 8 else ""
     how = f", lanes: {lanes}{more}" if study.trainable is None else ", one run each"
-    table.add_row("packs", f"{len(planned.packs)} on {planned.slots} slots{how}")
+    each = f", {planned.cpus:g} CPUs each" if planned.cpus > 1 else ""
+    if study.adaptive:
+        table.add_row("search", search_in_words(study, at_a_time(study, planned.slots)))
+    else:
+        table.add_row("packs", f"{len(planned.packs)} on {planned.slots} slots{how}{each}")
     if expected.seconds is None or expected.slot_seconds is None:
         table.add_row("time", f"not known: {expected.basis}")
     else:
-        hours = expected.slot_seconds * study.resources.cpus / 3600
-        took = f"about {duration(expected.seconds)} ({expected.basis})"
+        hours = expected.slot_seconds * (study.resources.cpus or 1.0) / 3600
+        about = "at most" if study.early_stopping else "about"
+        took = f"{about} {duration(expected.seconds)} ({expected.basis})"
         table.add_row("time", f"{took}, {hours:.2g} CPU-hours")
     Console().print(table)
+
+
+def _axes_in_words(study: Study) -> str:
+    axes = " × ".join(f"{len(values)} {path}" for path, values in study.axes.items())
+    if study.search.name != "grid":
+        axes = ", ".join(study.axes)
+    return f"{axes or 'none'} × {len(study.seeds)} seed{'s' * (len(study.seeds) > 1)}"
+
+
+app.command(epilog=EXAMPLE)(simulate)
 
 
 @app.command(
@@ -153,14 +150,24 @@ def run(spec: SpecFile, results: Results = Path("results"), overrides: Set = Non
         study = _load(spec, overrides)
         from orchestrator.api import run_study
         from orchestrator.launch import LaunchError
+        from orchestrator.store import StorageError
 
         try:
             with _sigterm_interrupts():
                 result = run_study(study, results, command=_command())
         except LaunchError as error:
             _fail("\n".join(f"{spec}: {line}" for line in str(error).splitlines()))
+        except StorageError as error:
+            print(error, file=sys.stderr)  # noqa: T201 - this is the command line
+            raise typer.Exit(1) from error
     counts = result.finish.statuses
     _say(", ".join(f"{count} {status}" for status, count in sorted(counts.items())))
+    if result.finish.faults:
+        _say(f"Came through: {_faults(result.finish.faults)}")
+    if result.finish.saved:
+        _say(result.finish.saved)
+    if not result.finish.interrupted and (counts.get("pending") or counts.get("running")):
+        _say(_why_left(study))
     if result.tracking:
         _say(result.tracking)
     if result.report is not None:
@@ -171,6 +178,16 @@ def run(spec: SpecFile, results: Results = Path("results"), overrides: Set = Non
     if counts.get("failed"):
         _say(f"Some runs failed: see the report, or regatta status {result.finish.folder}")
         raise typer.Exit(1)
+
+
+def _why_left(study: Study) -> str:
+    if any(rule.name == "budget" for rule in study.early_stopping):
+        return "The study's budget is used up: raise it in early_stopping to go on."
+    return f"Some runs are not trained yet. Go on with: {_command()}"
+
+
+def _faults(counts: Mapping[str, int]) -> str:
+    return ", ".join(f"{count} × {kind}" for kind, count in counts.items())
 
 
 def _command() -> str:
@@ -198,24 +215,35 @@ def status(folder: Folder) -> None:
 
     with _wrong_input():
         from orchestrator.store.database import Store
+        from orchestrator.store.faults import FELL_BACK
+        from orchestrator.store.standing import to_come
 
         with Store.open(folder) as store:
-            meta, outcomes = store.meta(), store.outcomes()
+            meta, outcomes, saved = store.meta(), store.outcomes(), store.saved()
+            faults, notes = store.fault_counts(), store.details(FELL_BACK)
     table = Table.grid(padding=(0, 2))
     table.add_row("study", str(meta.get("study", "")))
     counts: dict[str, int] = {}
     for outcome in outcomes:
         counts[outcome.status] = counts.get(outcome.status, 0) + 1
-    table.add_row("runs", ", ".join(f"{n} {name}" for name, n in sorted(counts.items())))
+    known = [f"{n} {name}" for name, n in sorted(counts.items())]
+    left = to_come(meta, len(outcomes))
+    table.add_row("runs", ", ".join([*known, *([f"{left} to come"] if left else [])]))
+    if saved:
+        table.add_row("stopped", saved)
     objective = meta.get("objective", {})
     metric, mode = objective.get("metric", ""), objective.get("mode", "min")
-    ended = [o for o in outcomes if o.status == "completed" and metric in o.final]
+    ended = [o for o in outcomes if o.whole and metric in o.final]
     if ended:
         best = (min if mode == "min" else max)(ended, key=lambda o: o.final[metric])
         table.add_row("best", f"{metric} {best.final[metric]:.4g}, run {best.run_id}")
     table.add_row("started", str(meta.get("started")))
     table.add_row("finished", str(meta.get("finished") or "not yet"))
+    if faults:
+        table.add_row("came through", _faults(faults))
     Console().print(table)
+    for note in notes[-10:]:
+        _say(f"note: {note}")
     for outcome in [o for o in outcomes if o.status == "failed"][:10]:
         _say(f"failed: {outcome.run_id}: {outcome.reason}")
 
@@ -248,6 +276,27 @@ def export(
 
         for path in export_results(folder, output, form):
             _say(str(path))
+
+
+@app.command(epilog="Example: regatta replay results/pbt -o replay.yaml")
+def replay(
+    folder: Folder,
+    output: Annotated[
+        Path, typer.Option("-o", "--output", metavar="FILE", help="the study to write")
+    ],
+    run: Annotated[
+        str | None, typer.Option("--run", metavar="RUN", help="another run than the best one")
+    ] = None,
+) -> None:
+    """Write a study that trains the best run alone, with the schedule that a population found."""
+    with _wrong_input():
+        from orchestrator.api import replay_study
+
+        text = replay_study(folder, run)
+        if output.exists():
+            _fail(f"{output}: exists already; name a new file")
+        output.write_text(text)
+    _say(f"{output}: run it with `regatta run {output}`")
 
 
 @app.command(epilog="Example: regatta sync results/lr-schedules")

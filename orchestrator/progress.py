@@ -34,43 +34,66 @@ class Tally:
     """Counts what has been reported: runs by status, steps, the best value so far."""
 
     def __init__(
-        self, objective: OwnObjective, work: Mapping[str, float], outcomes: Sequence[Outcome]
+        self,
+        objective: OwnObjective,
+        work: Mapping[str, float],
+        outcomes: Sequence[Outcome],
+        runs: int = 0,
     ) -> None:
         """
         Args:
             work: run_id → its whole training in steps or so, for the time left; empty where
                 nothing is known of it: runs are counted then.
             outcomes: how the runs stand in the store.
+            runs: how many there will be, where that is more than there are.
         """
         self.objective = objective
         self._work = work
+        self._runs = runs
         self._status = {outcome.run_id: outcome.status for outcome in outcomes}
         self._steps = {outcome.run_id: outcome.steps for outcome in outcomes}
         self._since = time.monotonic()
         self._done_before = self._finished()
         self._steps_before = sum(self._steps.values())
-        self._first_report: float | None = None
-        self.best: tuple[float, str] | None = None
+        self._first: tuple[float, float] | None = None
+        """When the first report came, and how much was done then."""
+        self._best: dict[bool, tuple[float, str]] = {}
         for outcome in outcomes:
             self._consider(outcome)
 
     def observe(self, rows: Sequence[Mapping[str, Any]], outcomes: Sequence[Outcome]) -> None:
         """Takes in one report of a pack."""
-        self._first_report = self._first_report or time.monotonic()
         for outcome in outcomes:
             if self._status.get(outcome.run_id) in FINISHED and outcome.status == "running":
                 continue  # a pack that restarted from a checkpoint replays finished runs
             self._status[outcome.run_id] = outcome.status
             self._steps[outcome.run_id] = max(outcome.steps, self._steps.get(outcome.run_id, 0))
             self._consider(outcome)
+        self._first = self._first or (time.monotonic(), self.share_done)
 
     def _consider(self, outcome: Outcome) -> None:
         value = outcome.final.get(self.objective.metric)
         if value is None or value != value or outcome.status in ("diverged", "failed"):
             return
         sign = 1 if self.objective.mode == "max" else -1
-        if self.best is None or sign * value > sign * self.best[0]:
-            self.best = (value, outcome.run_id)
+        before = self._best.get(outcome.whole)
+        if before is None or sign * value > sign * before[0]:
+            self._best[outcome.whole] = (value, outcome.run_id)
+
+    @property
+    def best(self) -> tuple[float, str] | None:
+        """The best last value of a run that has had all of its training, and the run; of any
+        evaluation as long as there is no such run."""
+        return self._best.get(True) or self._best.get(False)
+
+    @property
+    def best_word(self) -> str:
+        return "best" if True in self._best else "best so far"
+
+    @property
+    def to_come(self) -> int:
+        """Runs that a search has not asked for yet."""
+        return max(0, self._runs - len(self._status))
 
     @property
     def counts(self) -> Counter[str]:
@@ -83,13 +106,13 @@ class Tally:
     @property
     def started(self) -> bool:
         """Whether anything has been reported yet."""
-        return self._first_report is not None
+        return self._first is not None
 
     @property
     def share_done(self) -> float:
         """Share of the study's work that needs no more training, in [0, 1]."""
         if not self._work:
-            return self._finished() / max(1, len(self._status))
+            return self._finished() / max(1, len(self._status), self._runs)
         total = sum(self._work.values())
         done = sum(
             work if self._status.get(name) in FINISHED else min(work, self._steps.get(name, 0))
@@ -107,11 +130,15 @@ class Tally:
 
     @property
     def seconds_left(self) -> float | None:
-        """At the pace since the first report; None before there is a pace."""
-        done = self.share_done
-        if self._first_report is None or done <= 0:
+        """At the pace since the first report; None before there is a pace.
+
+        What was done before counts for nothing: an earlier launch took its own time.
+        """
+        if self._first is None:
             return None
-        return (time.monotonic() - self._first_report) * (1 - done) / done
+        since, before = self._first
+        gained = self.share_done - before
+        return (time.monotonic() - since) * (1 - self.share_done) / gained if gained > 0 else None
 
     def _finished(self) -> int:
         return sum(status in FINISHED for status in self._status.values())
@@ -121,14 +148,21 @@ def line(tally: Tally) -> str:
     """Progress in one plain line."""
     counts = tally.counts
     parts = [f"{counts[name]} {name}" for name in _STYLES if counts[name]]
+    if tally.to_come:
+        parts.append(f"{tally.to_come} to come")
     left = tally.seconds_left
     parts.append(f"{tally.steps_per_second:,.0f} steps/s")
     parts.append(f"{tally.runs_per_second:.1f} runs/s")
     if left is not None and tally.share_done < 1:
         parts.append(f"about {duration(left)} left")
     if tally.best is not None:
-        parts.append(f"best {tally.best[0]:.4g}")
+        parts.append(f"{tally.best_word} {tally.best[0]:.4g}")
     return " · ".join(parts)
+
+
+def say(title: str, what: str) -> None:
+    """A line of its own, above the live panel where there is one."""
+    print(f"{title}: {what}", flush=True)  # noqa: T201 - this is the progress display
 
 
 def duration(seconds: float) -> str:
@@ -157,13 +191,13 @@ def display(tally: Tally, title: str) -> Iterator[None]:
         while not stop.wait(_SECONDS_BETWEEN_LINES):
             if not tally.started:
                 continue
-            print(f"{title}: {line(tally)}", flush=True)  # noqa: T201 - a log file, not a screen
+            say(title, line(tally))
 
     thread = threading.Thread(target=report, daemon=True)
     thread.start()
     try:
         yield
-        print(f"{title}: {line(tally)}", flush=True)  # noqa: T201 - see above
+        say(title, line(tally))
     finally:
         stop.set()
         thread.join()
@@ -180,11 +214,13 @@ def panel(tally: Tally, title: str) -> Group:
     status = Text("  ").join(
         Text(f"{counts[name]} {name}", style) for name, style in _STYLES.items() if counts[name]
     )
+    if tally.to_come:
+        status.append(f"  {tally.to_come} to come", "dim")
     grid.add_row("runs", status)
     pace = f"{tally.steps_per_second:,.0f} steps/s  {tally.runs_per_second:.1f} runs/s"
     grid.add_row("pace", pace if tally.steps_per_second else Text("starting workers", "dim"))
     if tally.best is not None:
         metric = f"{tally.objective.metric} {tally.best[0]:.4g}"
-        grid.add_row("best", Text.assemble(metric, (f"  run {tally.best[1]}", "dim")))
+        grid.add_row(tally.best_word, Text.assemble(metric, (f"  run {tally.best[1]}", "dim")))
     bar = ProgressBar(total=1.0, completed=tally.share_done, width=60)
     return Group(head, Padding(bar), grid)  # a bar alone ends without a line break

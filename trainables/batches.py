@@ -60,3 +60,12 @@ class Batches:
 def _taken(examples: Tensor, index: Tensor) -> Tensor:
     """Examples (n, …) at an index (S, B): (S, B, …)."""
     return examples.index_select(0, index.flatten()).view(*index.shape, *examples.shape[1:])
+
+
+def check_size(batch_size: int, examples: int) -> None:
+    """
+    Raises:
+        ValueError: the batch is larger than the training set.
+    """
+    if batch_size > examples:
+        raise ValueError(f"batch_size {batch_size} exceeds the {examples} training examples")

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -13,24 +14,19 @@ from torch import Tensor
 
 from trainables import averaging, models, plateau, precision
 from trainables.arrays import Arrays
-from trainables.batches import Batches
-from trainables.clipping import Bounds, clip
-from trainables.configs.run import (
-    SCORES,
-    RunConfig,
-    evaluation_interval,
-    length,
-    measured,
-    step_ends,
-)
-from trainables.evaluation import derived, mean_metrics
-from trainables.forward import Network, training_losses
-from trainables.gradients import Batch, Gradients, batch_gradients, in_parts, uphill
-from trainables.hyper import hyperparameters, learning_rates, momenta
-from trainables.lanes import State, Tree, derive, norm, select, stack
-from trainables.losses import LOSSES, training_loss
-from trainables.optimizers import OPTIMIZERS, Context
+from trainables.batches import Batches, check_size
+from trainables.clipping import Bounds
+from trainables.compiled import Program, compile_step
+from trainables.configs.run import RunConfig, evaluation_interval, length, step_ends
+from trainables.evaluation import mean_metrics, read_metrics
+from trainables.forward import Network
+from trainables.gradients import Batch, in_parts
+from trainables.hyper import courses, cycled_field, hyperparameters, learning_rates, rate_scales
+from trainables.lanes import State, Tree, derive, norm
+from trainables.losses import LOSSES
 from trainables.precision import LOW
+from trainables.stack_state import StackState, join, moved, take
+from trainables.step import Inputs, Method, Outcome, train_step
 
 
 class Stack:
@@ -41,12 +37,22 @@ class Stack:
     optimizer steps, which are fewer where batches grow.
     """
 
-    def __init__(self, runs: Sequence[RunConfig], arrays: Arrays, *, unfold: bool = False) -> None:
+    def __init__(
+        self,
+        runs: Sequence[RunConfig],
+        arrays: Arrays,
+        *,
+        unfold: bool = False,
+        program: Program | None = None,
+        hyper: Collection[str] = (),
+    ) -> None:
         """Initializes every lane from its run's seed.
 
         Args:
             runs: configurations with one fusion key.
             unfold: do convolutions as matrix products.
+            program: the step compiled (``compile``), of a stack of this fusion key.
+            hyper: hyperparameters in use although they may be 0 in every lane.
 
         Raises:
             ValueError: the batch is larger than the training set, or a schedule does not fit
@@ -57,15 +63,12 @@ class Stack:
         self.updates = 0
         self.ends: Sequence[int] = range(1)
         first = self.runs[0]
-        if first.train.batch_size > arrays.examples:
-            raise ValueError(
-                f"batch_size {first.train.batch_size} exceeds the"
-                f" {arrays.examples} training examples"
-            )
+        check_size(first.train.batch_size, arrays.examples)
         self.steps_per_epoch = arrays.examples // first.train.batch_size
         self.interval = evaluation_interval(first.train, self.steps_per_epoch)
         self._plateaus = [plateau.of(run, self.steps_per_epoch) for run in self.runs]
-        self._loss = training_loss(first.train.loss, first.train.label_smoothing)
+        self.program = program
+        self._also = {*hyper, *(program.names if program else ())}
         self._read_runs()
         self._losses: list[Tensor] = []
         self._scores: list[Tensor] = []
@@ -93,41 +96,43 @@ class Stack:
             self.runs, self.lengths, self.steps_per_epoch, self.ends, device
         )
         self._keys = torch.tensor([derive(r.seed, "dropout") for r in self.runs], device=device)
-        rates = learning_rates(self.runs, self.steps_per_epoch)
+        self._rates = learning_rates(self.runs, self.steps_per_epoch).to(device)
+        scales = rate_scales(self.runs, self.steps_per_epoch)
+        self._rate_scales = None if scales is None else scales.to(device)
         for lane, (run, follows) in enumerate(zip(self.runs, self._plateaus, strict=True)):
             if follows is not None and follows.lr != run.optimizer.lr:
-                rates[self.step : self.lengths[lane], lane] = follows.lr
-        self._rates = rates.to(device)
-        cycled = momenta(self.runs, self.steps_per_epoch)
-        self._cycled = {name: values.to(device) for name, values in cycled.items()}
-        self._hyper = hyperparameters([run.optimizer for run in self.runs], device, hyper, cycled)
+                self._set_rate(lane, follows.lr)
+        found = courses(self.runs, self.steps_per_epoch)
+        self._courses = {name: values.to(device) for name, values in found.items()}
+        self._cycled = [name for name in (cycled_field(self.runs),) if name is not None]
+        names = None if hyper is None else hyper | self._also
+        optimizers = [run.optimizer for run in self.runs]
+        self._hyper = hyperparameters(optimizers, device, names, {*found, *self._also})
         self._clipping = Bounds.of([run.train for run in self.runs], device)
         radii = [run.train.sam_rho or 0.0 for run in self.runs]
         self._sam = torch.tensor(radii, dtype=torch.float64, device=device) if radii[0] else None
 
+    def _set_rate(self, lane: int, lr: float) -> None:
+        """The lane's rate from the current step on, before it is scaled."""
+        at = slice(self.step, self.lengths[lane])
+        scales = self._rate_scales
+        self._rates[at, lane] = lr if scales is None else lr * scales[at, lane]
+
     def _initialize(self, unfold: bool) -> None:
         device, dtype = self.arrays.train[0].device, self.arrays.dtype
         outputs = 1 if self.runs[0].train.loss == "logistic" else self.arrays.outputs
-        trees: dict[int, tuple[Tree, Tree]] = {}
-        for run in self.runs:
-            if run.seed not in trees:
-                module = models.build(run.model, self.arrays.input_shape, outputs, run.seed).to(
-                    device=device, dtype=dtype
-                )
-                trees[run.seed] = (
-                    {name: p.detach() for name, p in module.named_parameters()},
-                    {name: b.detach() for name, b in module.named_buffers()},
-                )
+        module, self.params, self.buffers = models.build_lanes(
+            self.runs, self.arrays.input_shape, outputs, device, dtype
+        )
         chosen = self.runs[0].train.precision
         self.network = Network.of(module, LOW.get(chosen), unfold=unfold)
-        self.params: Tree = stack([trees[run.seed][0] for run in self.runs])
-        buffers = [trees[run.seed][1] for run in self.runs]
-        self.buffers: Tree = stack(buffers)
-        self._optimizer = OPTIMIZERS[self.runs[0].optimizer.name]
+        self._method = Method.of(self.network, self.runs[0])
+        self._optimizer = self._method.optimizer
         self.state: State = self._optimizer.init(self.params, self.runs[0].optimizer)
         self._scale = precision.first_scale(chosen, self.lanes, device)
         self._grad_norm = torch.zeros(self.lanes, device=device)
         self._average: Tree = {}
+        self.masks: Tree = {}
         if self._averaging is not None:
             self._average = self._averaging.begin(self.params, self.buffers)
 
@@ -137,20 +142,21 @@ class Stack:
 
     def due(self) -> list[int]:
         """Lanes whose evaluation is due at the current step."""
-        grid = self._on_grid()
+        grid = self.reached(self.interval)
         return [lane for lane in range(self.lanes) if grid or self.step >= self.lengths[lane]]
 
-    def _on_grid(self) -> bool:
-        """Whether the last step has reached an evaluation of all lanes."""
-        return self.step // self.interval > self._before // self.interval
+    def reached(self, every: int) -> bool:
+        """Whether the last step has reached a multiple of ``every`` batches: with ``interval``,
+        an evaluation of all lanes."""
+        return self.step // every > self.last // every
 
     @property
     def step(self) -> int:
         return self.ends[self.updates]
 
     @property
-    def _before(self) -> int:
-        """``step`` before the last one."""
+    def last(self) -> int:
+        """``step`` before the last one: what that one began with."""
         return self.ends[self.updates - 1] if self.updates else -1
 
     def advance(self, until: int) -> None:
@@ -162,46 +168,49 @@ class Stack:
 
     def _train_step(self, end: int, *, last: bool) -> None:
         count = end - self.step
-        batch = self._batch(count=count)
-        run = self.runs[0]
-        found = self._gradients(self.params, batch)
-        gradients = found.tree
-        if self._sam is not None:
-            gradients = self._gradients(uphill(self.params, gradients, self._sam), batch).tree
-        hyper = self._hyper | {name: rows[self.step] for name, rows in self._cycled.items()}
-        hyper["lr"] = self._rates[self.step]
-        share = count * run.train.batch_size / self.arrays.examples
-        context = Context(run.optimizer, found.losses, share, lambda at: self._loss_at(at, batch))
-        clipped = clip(gradients, self._clipping)
-        params, state = self._optimizer.update(clipped, self.state, self.params, hyper, context)
-        if self._scale:
-            good = precision.finite(gradients)
-            params = precision.kept_where(good, params, self.params)
-            state = precision.kept_states(good, state, self.state)
-            self._scale = precision.next_scale(self._scale, good)
+        found = self._outcome(self._inputs(count), self._share(count))
         average = self._average
         if self._averaging is not None:
-            average = self._averaging.next(average, params, found.buffers, end)
+            average = self._averaging.next(average, found.params, found.buffers, end)
         if last:
-            self._grad_norm = norm(gradients)
+            self._grad_norm = norm(found.gradients)
         # Assigned together, at the end: a step that raises leaves the stack whole.
-        self.params, self.state, self.buffers = params, state, found.buffers
-        self._average = average
+        self.params, self.state, self.buffers = found.params, found.state, found.buffers
+        self._scale, self._average = found.scale, average
         self._losses.append(found.losses)
         self._scores.append(found.scores)
         self._counts.append(count)
         self.updates += 1
 
-    def _gradients(self, params: Tree, batch: Batch) -> Gradients:
-        """What one batch of every lane says at ``params``."""
-        parts = self.runs[0].train.accumulate
-        found = batch_gradients(self.network, params, self.buffers, batch, self._loss, parts)
-        return found._replace(tree=precision.unscaled(found.tree, self._scale))
+    def _inputs(self, count: int = 1) -> Inputs:
+        """All tensors that the next step reads."""
+        hyper = self._hyper | {name: rows[self.step] for name, rows in self._courses.items()}
+        hyper["lr"] = self._rates[self.step]
+        batch, clipping = self._batch(count=count), self._clipping
+        trees = self.params, self.state, self.buffers
+        return Inputs(*trees, batch, hyper, self._scale, clipping, self._sam, self.masks)
 
-    def _loss_at(self, params: Tree, batch: Batch) -> Tensor:
-        """Each lane's loss (L,) on one batch at ``params``, the batch whole."""
-        x, targets, keys, _ = batch
-        return training_losses(self.network, params, self.buffers, x, targets, self._loss, keys)
+    def _share(self, count: int = 1) -> float:
+        """Examples of a step / training examples."""
+        return count * self.runs[0].train.batch_size / self.arrays.examples
+
+    def _outcome(self, inputs: Inputs, share: float) -> Outcome:
+        """A step; where a compiled one raises, this stack goes on without."""
+        if self.program is not None and self.program.fits(inputs):
+            # Where the step itself is at fault, it raises again below.
+            with contextlib.suppress(Exception):
+                return self.program(inputs)
+            self.program = None
+        return train_step(self._method, inputs, share)
+
+    def compile(self) -> Program:
+        """The step of this stack, compiled, for stacks of its fusion key and at most its width.
+
+        Raises:
+            Exception: whatever PyTorch, the C++ compiler or the network raises.
+        """
+        with torch.no_grad(), precision.products(self.runs[0].train.precision):
+            return compile_step(self._method, self._inputs(), self._share())
 
     def _batch(self, step: int | None = None, count: int = 1) -> Batch:
         """The batch of every lane at this step, or another; ``count`` of them as one."""
@@ -209,8 +218,12 @@ class Stack:
         x, targets = self._batches.at(step, count)
         return Batch(x, targets, self._keys + derive(step), self._scale.get("scale"))
 
-    def _evaluated(self) -> tuple[Tree, Tree]:
+    def evaluated(self) -> tuple[Tree, Tree]:
         """The parameters and buffers that are measured."""
+        with torch.no_grad(), precision.products(self.runs[0].train.precision):
+            return self._evaluated()
+
+    def _evaluated(self) -> tuple[Tree, Tree]:
         if self._averaging is None:
             return self._optimizer.evaluated(self.params, self.state), self.buffers
         first = max(0, self.step - 1) // self.steps_per_epoch * self.steps_per_epoch
@@ -238,63 +251,80 @@ class Stack:
                 *itertools.chain(
                     *(mean_metrics(self.network, params, buffers, x, loss) for x in splits)
                 ),
-                self._rates[self._before],
+                self._rates[self.last],
                 self._grad_norm,
+                *(self._courses[name][self.last] for name in self._cycled),
             ]
             tensors = torch.stack(
                 [t.to(torch.float64) for t in [*found, *self._losses, *self._scores]]
             )
-        values = tensors.cpu().numpy()
-        score = SCORES[self.runs[0].train.loss]
-        evaluated = [f"{part}/{what}" for part in ("valid", "test") for what in ("loss", score)]
-        names = [*evaluated, "lr", "grad_norm"]
-        metrics = dict(zip(names, values, strict=False))
-        losses, scores = np.split(values[len(names) :], 2)
-        with np.errstate(invalid="ignore", over="ignore", divide="ignore"):
-            weights = np.array(self._counts)[:, None] / max(1, sum(self._counts))
-            metrics["train/loss"] = (weights * losses).sum(0)
-            metrics[f"train/{score}"] = (weights * scores).sum(0)
-            for part, variance in (self.arrays.variances or {}).items():
-                metrics[f"{part}/{score}"] = 1 - np.divide(metrics[f"{part}/{score}"], variance)
-            metrics |= derived(metrics, measured(self.runs[0].data, self.runs[0].train))
-        if self._on_grid():
+        metrics, losses = read_metrics(
+            tensors.cpu().numpy(), self._cycled, self._counts, self.runs[0], self.arrays
+        )
+        if self.reached(self.interval):
             self._losses, self._scores, self._counts = [], [], []
         return metrics, losses
 
     def adapt(self, metrics: Mapping[str, npt.NDArray[np.float64]]) -> None:
         """Shows an evaluation's metrics to the schedules that follow them."""
-        if not self._on_grid():
+        if not self.reached(self.interval):
             return  # an evaluation for the sake of a lane that ended
         for lane, follows in enumerate(self._plateaus):
             if follows is None:
                 continue
             own = {name: float(values[lane]) for name, values in metrics.items()}
             if follows.observe(self.step, own):
-                self._rates[self.step : self.lengths[lane], lane] = follows.lr
+                self._set_rate(lane, follows.lr)
 
     def keep(self, lanes: Sequence[int]) -> Stack:
         """A stack of only these lanes, each at its step: compaction, and splitting."""
-        index = torch.tensor(lanes, device=self._keys.device)
-        kept = object.__new__(Stack)
-        kept.__dict__ |= self.__dict__
-        kept.runs = [self.runs[lane] for lane in lanes]
-        kept.params, kept.buffers = select(self.params, index), select(self.buffers, index)
-        kept.state = {name: select(tree, index) for name, tree in self.state.items()}
-        kept._losses = [loss.index_select(0, index) for loss in self._losses]
-        kept._scores = [scores.index_select(0, index) for scores in self._scores]
-        kept._counts = list(self._counts)
-        kept._scale = select(self._scale, index)
-        kept._grad_norm = self._grad_norm.index_select(0, index)
-        kept._average = select(self._average, index)
-        kept._plateaus = [self._plateaus[lane] for lane in lanes]
-        kept._read_runs(set(self._hyper))
-        return kept
+        return self.put([self.runs[lane] for lane in lanes], self.lane_states(lanes))
 
-    def state_dict(self) -> dict[str, Any]:
+    def put(self, runs: Sequence[RunConfig], state: Mapping[str, Any]) -> Stack:
+        """A stack like this one, with these lanes in place of its own.
+
+        Args:
+            state: a lane for each run, at any step.
+        """
+        made = object.__new__(Stack)
+        made.__dict__ |= self.__dict__
+        made.runs = list(runs)
+        made._plateaus = [plateau.of(run, self.steps_per_epoch) for run in runs]
+        made.load_state_dict(state)
+        return made
+
+    def lane_states(self, lanes: Sequence[int]) -> StackState:
+        """A copy of everything that training has changed in these lanes (``stack_state``)."""
+        return take(self.state_dict(), lanes)
+
+    @classmethod
+    def of_states(
+        cls,
+        runs: Sequence[RunConfig],
+        arrays: Arrays,
+        states: Sequence[Mapping[str, Any]],
+        *,
+        unfold: bool = False,
+        program: Program | None = None,
+    ) -> Stack:
+        """A stack of lanes from elsewhere; ``states`` together have a lane for each run.
+
+        Whether convolutions are products, and steps are compiled, is decided here, not by where
+        the lanes were before.
+
+        Raises:
+            ValueError: the lanes are not at the same step, or of different kinds.
+        """
+        joined = cls(runs, arrays, unfold=unfold, program=program)
+        joined.load_state_dict(join(states))
+        return joined
+
+    def state_dict(self) -> StackState:
         """Everything that training has changed: tensors and plain data only."""
         return {
             "updates": self.updates,
             "unfold": self.network.unfold,
+            "compiled": self.program is not None,
             "params": self.params,
             "buffers": self.buffers,
             "state": self.state,
@@ -305,26 +335,21 @@ class Stack:
             "grad_norm": self._grad_norm,
             "scale": self._scale,
             "average": self._average,
+            "masks": self.masks,
             "plateaus": [follows and follows.state_dict() for follows in self._plateaus],
         }
 
     def load_state_dict(self, saved: Mapping[str, Any]) -> None:
         """Puts back what ``state_dict`` gave: training goes on bit for bit."""
-        device = self._keys.device
+        saved = moved(saved, self._keys.device)
         self.updates = saved["updates"]
-        self.params = {name: t.to(device) for name, t in saved["params"].items()}
-        self.buffers = {name: t.to(device) for name, t in saved["buffers"].items()}
-        self.state = {
-            name: {key: t.to(device) for key, t in tree.items()}
-            for name, tree in saved["state"].items()
-        }
+        self.params, self.buffers, self.state = saved["params"], saved["buffers"], saved["state"]
         for follows, state in zip(self._plateaus, saved["plateaus"], strict=True):
             if follows is not None:
                 follows.load_state_dict(state)
         self._read_runs(set(saved["hyper"]))
-        self._losses = [t.to(device) for t in saved["losses"]]
-        self._scores = [t.to(device) for t in saved["scores"]]
+        self._losses, self._scores = list(saved["losses"]), list(saved["scores"])
         self._counts = list(saved["counts"])
-        self._grad_norm = saved["grad_norm"].to(device)
-        self._scale = {name: t.to(device) for name, t in saved["scale"].items()}
-        self._average = {name: t.to(device) for name, t in saved["average"].items()}
+        self._grad_norm = saved["grad_norm"]
+        self._scale, self._average = saved["scale"], saved["average"]
+        self.masks = saved["masks"]

@@ -9,6 +9,7 @@ lanes share nothing, so the gradient of the sum over lanes is each lane's own gr
 from __future__ import annotations
 
 import contextlib
+import functools
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -113,9 +114,16 @@ def loss_and_gradients(
     if network.links is not None:
         value, gradients = chain.loss_and_gradients(network.links, params, x, targets, loss)
         return value, gradients, buffers
-    leaves = {name: param.detach().requires_grad_() for name, param in params.items()}
+    alone = len(x) == 1  # its leaves are the lane's own tensors: no way back through a selection
+    leaves = {
+        name: (param[0] if alone else param).detach().requires_grad_()
+        for name, param in params.items()
+    }
     with torch.enable_grad():
-        predicted, new_buffers = training_pass(network, leaves, buffers, x, keys)
+        if alone:
+            predicted, new_buffers = _only_lane(network, leaves, buffers, x, keys)
+        else:
+            predicted, new_buffers = training_pass(network, leaves, buffers, x, keys)
     value = loss(predicted.detach().to(_dtype(params)), targets)
     start = value.gradient if scale is None else value.gradient * per_lane(scale, value.gradient)
     found = torch.autograd.grad(
@@ -125,6 +133,8 @@ def loss_and_gradients(
         allow_unused=True,
         materialize_grads=True,
     )
+    if alone:
+        found = tuple(gradient.unsqueeze(0) for gradient in found)
     return value, dict(zip(leaves, found, strict=True)), new_buffers
 
 
@@ -137,22 +147,34 @@ def training_pass(
     network: Network, params: Tree, buffers: Tree, x: Tensor, keys: Tensor
 ) -> tuple[Tensor, Tree]:
     """Outputs (L, B, …) in training mode for inputs x (L, B, …), and the buffers after it."""
+    if len(x) == 1:
+        first = {name: param[0] for name, param in params.items()}
+        return _only_lane(network, first, buffers, x, keys)
     network.module.train()
-
-    def one(params: Tree, buffers: Tree, x: Tensor, key: Tensor) -> tuple[Tensor, Tree]:
-        own = {name: buffer.clone() for name, buffer in buffers.items()}
-        if network.dropout:
-            with LaneDropout(key):
-                result = functional_call(network.module, (params, own), (x,))
-        else:
-            result = functional_call(network.module, (params, own), (x,))
-        return result, own
-
-    if len(x) > 1:
-        with network.arithmetic():
-            return vmap(one)(params, buffers, x, keys)
-    # One lane needs no vmap: this is the eager loop, and as fast.
-    first = {name: param[0] for name, param in params.items()}
     with network.arithmetic():
-        result, own = one(first, {n: b[0] for n, b in buffers.items()}, x[0], keys[0])
+        return vmap(functools.partial(_lane, network))(params, buffers, x, keys)
+
+
+def _only_lane(
+    network: Network, params: Tree, buffers: Tree, x: Tensor, keys: Tensor
+) -> tuple[Tensor, Tree]:
+    """``training_pass`` of one lane, given the lane's own parameters: one lane needs no vmap.
+
+    This is the eager loop, and as fast.
+    """
+    network.module.train()
+    first = {name: buffer[0] for name, buffer in buffers.items()}
+    with network.arithmetic():
+        result, own = _lane(network, params, first, x[0], keys[0])
     return result.unsqueeze(0), {name: buffer.unsqueeze(0) for name, buffer in own.items()}
+
+
+def _lane(
+    network: Network, params: Tree, buffers: Tree, x: Tensor, key: Tensor
+) -> tuple[Tensor, Tree]:
+    """Outputs (B, …) of one lane and its buffers after the pass; those given stay as they are."""
+    own = {name: buffer.clone() for name, buffer in buffers.items()}
+    if not network.dropout:
+        return functional_call(network.module, (params, own), (x,)), own
+    with LaneDropout(key):
+        return functional_call(network.module, (params, own), (x,)), own

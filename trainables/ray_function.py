@@ -100,7 +100,8 @@ class _Watched:
     _regatta_failure: str
 
     def setup(self, config: dict[str, Any], tasks: Sequence[FunctionTask]) -> None:
-        self._regatta_task = tasks[config["pack"]]
+        # A task that was made on the way comes with its trial.
+        self._regatta_task = config["task"] if "task" in config else tasks[config["pack"]]
         self._regatta_failure = ""
         self.config = copy.deepcopy(dict(self._regatta_task.config))
         try:

@@ -3,62 +3,28 @@
 from __future__ import annotations
 
 import dataclasses
-import math
 import time
 import traceback
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Any, Literal
+from collections.abc import Callable, Mapping, Sequence
+from types import MappingProxyType
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import torch
 
-from trainables.arrays import Arrays
-from trainables.configs.run import HIGHER_IS_BETTER, RunConfig, data_key, fusion_key
+from trainables import population
+from trainables.configs.run import RunConfig
+from trainables.configs.schedules import cycling
 from trainables.data.dataset import DataSet
 from trainables.engine import Stack
-from trainables.precision import STORED
-from trainables.stack_width import Choice, Way, choose_way, release_memory, split_evenly
+from trainables.pack_stacks import PackStacks, Settings, Start
+from trainables.progress import Progress, Report, row, verdict, with_best
+from trainables.stack_width import Choice, attempt, release_memory
 
-Strategy = Literal["auto", "fused", "sequential"]
+__all__ = ["Ended", "PackSession", "Settings", "Start"]
 
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Settings:
-    """What decides a pack's bits beside its runs; recorded, and kept when it is resumed."""
-
-    strategy: Strategy = "auto"
-    ways: tuple[Way, ...] | None = None
-    """How each group is stacked, as an earlier session of the pack chose; None: choose."""
-    threads: int = 1
-    device: str = "cpu"
-
-
-@dataclass(slots=True)
-class Progress:
-    """How one run stands; what a report carries."""
-
-    run_id: str
-    lane: int
-    status: str = "running"
-    reason: str = ""
-    steps: int = 0
-    epochs: float = 0.0
-    examples: int = 0
-    wall_seconds: float = 0.0
-    """The run's share of its stack's training time: elapsed seconds / lanes, summed."""
-    error: str = ""
-    final: dict[str, float] = field(default_factory=dict)
-    best: dict[str, float] = field(default_factory=dict)
-
-
-@dataclass(frozen=True, slots=True)
-class Report:
-    """What happened since the last report: new history rows, and how their runs stand."""
-
-    rows: list[dict[str, Any]]
-    progress: list[dict[str, Any]]
+Ended = Callable[[Stack, Mapping[int, Progress]], None]
+"""Is shown lanes that have been trained to their end or stopped, while their stack has them."""
 
 
 class PackSession:
@@ -73,74 +39,79 @@ class PackSession:
         runs: Sequence[tuple[str, RunConfig]],
         data: Mapping[str, DataSet],
         settings: Settings,
+        starts: Mapping[str, Start] = MappingProxyType({}),
+        ended: Ended | None = None,
     ) -> None:
         """
         Args:
             runs: (run_id, configuration) of each lane of the pack.
             data: data sets by ``data_key(configuration.data)``.
+            starts: run_id → where it begins; the others begin anew.
         """
-        self._runs = dict(runs)
-        self._data = data
-        self._arrays: dict[tuple[str, str], Arrays] = {}
         self.settings = settings
-        self.progress = {run_id: Progress(run_id, lane) for lane, (run_id, _) in enumerate(runs)}
-        self.choices: list[Choice] = []
+        self._ended = ended
+        self.progress: dict[str, Progress] = {}
+        self.reports = 0
+        """Reports made so far, over all attempts of the pack."""
         self._stacks: list[tuple[list[str], Stack]] = []
-        for group in self._groups():
-            self._add_group(group)
+        self._plan = PackStacks(data, settings, starts, self._fail)
+        self.join(runs)
+        self._build()
+
+    @property
+    def choices(self) -> list[Choice]:
+        """How each group is stacked."""
+        return self._plan.choices
+
+    @property
+    def threads(self) -> int:
+        return self._plan.threads
 
     @property
     def finished(self) -> bool:
-        return not self._stacks
+        return not self._stacks and not self._plan.waiting
 
-    def _groups(self) -> list[list[str]]:
-        groups: dict[str, list[str]] = {}
-        for run_id, config in self._runs.items():
-            groups.setdefault(fusion_key(config), []).append(run_id)
-        return list(groups.values())
+    def stop(self, reasons: Mapping[str, str]) -> None:
+        """Drops these lanes now, as from outside it was decided: run_id → why.
 
-    def _add_group(self, run_ids: list[str]) -> None:
-        configs = [self._runs[run_id] for run_id in run_ids]
-        try:
-            arrays = self._arrays_of(configs[0])
-            ways = self.settings.ways
-            way = ways[len(self.choices)] if ways else None
-            choice = choose_way(configs, arrays, self.settings.strategy, way)
-            self.choices.append(choice)
-            for part in split_evenly(run_ids, choice.width):
-                self._add_stack(part, arrays, choice.unfold)
-        except Exception as error:  # a user's model may raise anything
-            for run_id in run_ids:
-                self._fail(run_id, error)
+        A run that has ended already stays as it ended.
+        """
+        for run_id, reason in reasons.items():
+            if self.progress[run_id].status == "running":
+                self.progress[run_id].status, self.progress[run_id].reason = "stopped", reason
+        stacks, self._stacks = self._stacks, []
+        for run_ids, stack in stacks:
+            self._show_ended(run_ids, stack)
+            self._keep_unfinished(run_ids, stack)
+        self._plan.drop({r for r, p in self.progress.items() if p.status != "running"})
 
-    def _add_stack(self, run_ids: list[str], arrays: Arrays, unfold: bool) -> None:
-        """One stack of these runs, or several where memory does not hold it."""
-        try:
-            stack = Stack([self._runs[run_id] for run_id in run_ids], arrays, unfold=unfold)
-        except torch.OutOfMemoryError:
-            if len(run_ids) == 1:
-                raise
-            stack = None
-        if stack is not None:
-            self._stacks.append((run_ids, stack))
-            return
-        release_memory()
-        for part in split_evenly(run_ids, math.ceil(len(run_ids) / 2)):
-            self._add_stack(part, arrays, unfold)
+    def join(self, runs: Sequence[tuple[str, RunConfig]]) -> None:
+        """Adds runs, from their first step, as further lanes in stacks of their own."""
+        others = sum(progress.status == "running" for progress in self.progress.values())
+        for run_id, _ in runs:
+            self.progress[run_id] = Progress(run_id, len(self.progress))
+        self._plan.add(runs, others)
 
-    def _arrays_of(self, config: RunConfig) -> Arrays:
-        key = (data_key(config), config.train.precision)
-        if key not in self._arrays:
-            device = torch.device(self.settings.device)
-            dtype = STORED[config.train.precision]
-            self._arrays[key] = Arrays.of(self._data[key[0]], device, dtype)
-        return self._arrays[key]
+    def _build(self) -> None:
+        while (built := self._plan.build_next(len(self._stacks))) is not None:
+            for run_ids, stack in built:
+                self._stacks.append((run_ids, stack))
+                for run_id in run_ids:
+                    self._begin(run_id, stack)
+
+    def _begin(self, run_id: str, stack: Stack) -> None:
+        start, progress = self._plan.starts.pop(run_id, None), self.progress[run_id]
+        if start is not None:
+            progress.best, progress.wall_seconds = dict(start.best), start.seconds
+            self._clock(progress, stack)
 
     def advance(self) -> Report:
         """Trains every stack to its next evaluation, and reports the lanes that were due.
 
         Also reports runs that failed before their first step.
         """
+        self._build()
+        self.reports += 1
         rows: list[dict[str, Any]] = []
         touched = {r for r, p in self.progress.items() if p.status == "failed"}
         stacks, self._stacks = self._stacks, []
@@ -149,15 +120,26 @@ class PackSession:
                 due = part.due()
                 touched.update(part_ids[lane] for lane in due)
                 rows += self._evaluate(part_ids, part, due)
+                self._show_ended(part_ids, part)
                 self._keep_unfinished(part_ids, part)
-        reported = [self.progress[run_id] for run_id in self._runs if run_id in touched]
-        return Report(rows, [dataclasses.asdict(progress) for progress in reported])
+        events = self._exchange()
+        reported = [self.progress[run_id] for run_id in self._plan.runs if run_id in touched]
+        return Report(rows, [dataclasses.asdict(progress) for progress in reported], events)
+
+    def _exchange(self) -> list[dict[str, Any]]:
+        """Members of populations that copy others, where that is due; what was copied."""
+        found = population.exchange(self._stacks, self.progress)
+        self._plan.runs |= found.runs
+        self._stacks = []
+        for run_ids, stack in found.stacks:
+            self._keep_unfinished(run_ids, stack)
+        return found.events
 
     def _advance_or_split(
         self, run_ids: list[str], stack: Stack, touched: set[str]
     ) -> list[tuple[list[str], Stack]]:
         started = time.perf_counter()
-        failure = _attempt(stack)
+        failure = attempt(stack)
         share = (time.perf_counter() - started) / len(run_ids)
         for run_id in run_ids:
             self.progress[run_id].wall_seconds += share
@@ -189,18 +171,12 @@ class PackSession:
             if lane not in due:
                 continue
             values = {name: float(column[lane]) for name, column in metrics.items()}
+            if cycling(self._plan.runs[run_id].schedule) is None:
+                values.pop("momentum", None)  # a neighbour's varies
             self._update(progress, stack, lane, values, losses[:, lane])
-            rows.append(
-                {
-                    "run_id": run_id,
-                    "level": 0,
-                    "step": progress.steps,
-                    "epoch": progress.epochs,
-                    "examples": progress.examples,
-                    "seconds": progress.wall_seconds,
-                    **values,
-                }
-            )
+            held = population.in_force(stack.runs[lane], stack.last)
+            shown = {f"optimizer.{name}": value for name, value in held.items()}
+            rows.append(row(progress, values | shown))
         return rows
 
     def _update(
@@ -211,18 +187,26 @@ class PackSession:
         values: dict[str, float],
         losses: npt.NDArray[np.float64],
     ) -> None:
-        config = self._runs[progress.run_id]
+        config = self._plan.runs[progress.run_id]
+        self._clock(progress, stack)
+        progress.final = values
+        progress.best = with_best(progress.best, values)
+        ended = stack.step >= stack.lengths[lane]
+        found = verdict(config, values, losses, ended=ended)
+        progress.status, progress.reason = population.spared(
+            config, progress.reason, *found, ended=ended
+        )
+
+    def _clock(self, progress: Progress, stack: Stack) -> None:
         progress.steps = stack.updates
         progress.epochs = stack.step / stack.steps_per_epoch
-        progress.examples = stack.step * config.train.batch_size
-        progress.final = values
-        for name, value in values.items():
-            better = max if name in HIGHER_IS_BETTER else min
-            if math.isfinite(value):
-                progress.best[name] = better(progress.best.get(name, value), value)
-        progress.status, progress.reason = _verdict(
-            config, values, losses, ended=stack.step >= stack.lengths[lane]
-        )
+        progress.examples = stack.step * self._plan.runs[progress.run_id].train.batch_size
+
+    def _show_ended(self, run_ids: list[str], stack: Stack) -> None:
+        standing = {lane: self.progress[run_id] for lane, run_id in enumerate(run_ids)}
+        ended = {lane: p for lane, p in standing.items() if p.status in ("completed", "stopped")}
+        if ended and self._ended is not None:
+            self._ended(stack, ended)
 
     def _keep_unfinished(self, run_ids: list[str], stack: Stack) -> None:
         going = [lane for lane, r in enumerate(run_ids) if self.progress[r].status == "running"]
@@ -241,8 +225,10 @@ class PackSession:
         """The whole pack as tensors and plain data."""
         return {
             "stacks": [(run_ids, stack.state_dict()) for run_ids, stack in self._stacks],
+            "plan": self._plan.state_dict(),
             "progress": {r: dataclasses.asdict(p) for r, p in self.progress.items()},
-            "choices": [dataclasses.asdict(choice) for choice in self.choices],
+            "reports": self.reports,
+            "lineages": population.lineages(self._plan.runs),
         }
 
     @classmethod
@@ -252,53 +238,22 @@ class PackSession:
         runs: Sequence[tuple[str, RunConfig]],
         data: Mapping[str, DataSet],
         settings: Settings,
+        ended: Ended | None = None,
     ) -> PackSession:
-        """The session that ``state_dict`` was taken of: it goes on bit for bit."""
-        session = cls([], data, settings)
-        session._runs = dict(runs)
+        """The session that ``state_dict`` was taken of: it goes on bit for bit.
+
+        Args:
+            runs: those of the pack and those that have joined it; more do no harm.
+        """
+        session = cls([], data, settings, ended=ended)
+        known = {run_id: run for run_id, run in runs if run_id in saved["progress"]}
+        session.reports = saved["reports"]
         session.progress = {r: Progress(**p) for r, p in saved["progress"].items()}
-        session.choices = [Choice(**choice) for choice in saved["choices"]]
-        for run_ids, state in saved["stacks"]:
-            configs = [session._runs[run_id] for run_id in run_ids]
-            stack = Stack(configs, session._arrays_of(configs[0]), unfold=state["unfold"])
-            stack.load_state_dict(state)
-            session._stacks.append((list(run_ids), stack))
+        population.check_whole(known.values())
+        lived = population.with_lineages(known, saved["lineages"])
+        session._plan.load_state_dict(saved["plan"], lived)
+        session._stacks = [
+            (list(run_ids), session._plan.restored(run_ids, state))
+            for run_ids, state in saved["stacks"]
+        ]
         return session
-
-
-def _attempt(stack: Stack) -> Exception | None:
-    """Advances the stack to its next stop; what it raised (out of memory, a user's code).
-
-    A step's results are assigned once it is complete, so the stack is whole after a failure.
-    """
-    try:
-        stack.advance(stack.next_stop())
-        if stack.arrays.train[0].is_cuda:
-            torch.cuda.synchronize()
-    except Exception as error:  # anything that a user's module may raise
-        return error
-    return None
-
-
-def _verdict(
-    config: RunConfig,
-    values: Mapping[str, float],
-    losses: npt.NDArray[np.float64],
-    *,
-    ended: bool,
-) -> tuple[str, str]:
-    """Status and reason of a run after an evaluation.
-
-    Args:
-        losses: the batch losses since the evaluation before, (steps,).
-        ended: whether the run has trained all its steps.
-    """
-    bad = ~(losses <= config.train.diverged_above)  # true for NaN, too
-    if bad.any():
-        return "diverged", f"batch loss {losses[bad.argmax()]:.3g}"
-    target = config.train.target
-    if target is not None:
-        sign = 1 if target.metric in HIGHER_IS_BETTER else -1
-        if sign * values[target.metric] > sign * target.value:
-            return "completed", "target reached"
-    return ("completed", "trained to the end") if ended else ("running", "")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
 import math
 import time
@@ -15,6 +16,7 @@ from trainables.arrays import Arrays
 from trainables.configs.run import RunConfig, length, step_ends
 from trainables.convolution import has_convolutions
 from trainables.engine import Stack
+from trainables.memory import Forecast, forecast
 
 _WARMUP_STEPS, _TIMED_STEPS, _ROUNDS = 2, 4, 2
 _STEPS = _WARMUP_STEPS + _TIMED_STEPS * _ROUNDS
@@ -37,6 +39,8 @@ class Way(NamedTuple):
     """Lanes in a stack, at most."""
     unfold: bool = False
     """Whether convolutions are done as matrix products."""
+    compiled: bool = False
+    """Whether the step is compiled (``compile_choice``)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,10 +54,13 @@ class Choice:
     reason: str
     seconds_per_step: float | None = None
     """Measured seconds for one step of one lane at the width chosen."""
+    at_once: int | None = None
+    """Stacks that are trained at a time, as memory holds no more; None: all, in rotation."""
+    compiled: bool = False
 
     @property
     def way(self) -> Way:
-        return Way(self.width, self.unfold)
+        return Way(self.width, self.unfold, self.compiled)
 
 
 def choose_way(
@@ -61,58 +68,114 @@ def choose_way(
     arrays: Arrays,
     strategy: Literal["auto", "fused", "sequential"],
     way: Way | None,
+    memory: int | None = None,
 ) -> Choice:
     """Fused: all lanes in one stack. Sequential: one lane a stack. Auto: measured.
 
     A given ``way`` (of an earlier session of the same pack) is kept, whatever was fastest.
+
+    Args:
+        memory: bytes that the group may take; stacks that would take more are made narrower,
+            and wait for each other where not all can be kept.
     """
     lanes = len(runs)
     if way is not None:
-        return Choice(lanes, min(way.width, lanes), way.unfold, strategy, "as recorded")
+        choice = Choice(
+            lanes,
+            min(way.width, lanes),
+            way.unfold,
+            strategy,
+            "as recorded",
+            compiled=way.compiled,
+        )
+        return _within(choice, _forecast(runs, arrays, memory, unfold=way.unfold), keep=True)
     if strategy != "auto":
         width = 1 if strategy == "sequential" else lanes
-        return Choice(lanes, width, False, strategy, "as asked")
+        choice = Choice(lanes, width, False, strategy, "as asked")
+        return _within(choice, _forecast(runs, arrays, memory))
     per_epoch = arrays.examples // runs[0].train.batch_size
     steps = [_steps(run, per_epoch) for run in runs]
     if lanes == 1 or min(steps) < _STEPS:
-        return Choice(lanes, lanes, False, "fused", "too little to measure")
-    return _measured(runs, arrays, sum(steps))
+        choice = Choice(lanes, lanes, False, "fused", "too little to measure")
+        return _within(choice, _forecast(runs, arrays, memory))
+    return _measured(runs, arrays, sum(steps), memory)
+
+
+def _forecast(
+    runs: Sequence[RunConfig], arrays: Arrays, memory: int | None, *, unfold: bool = False
+) -> Forecast | None:
+    if memory is None or len(runs) == 1:
+        return None
+    return forecast(runs, arrays, memory, unfold=unfold)
+
+
+def _within(choice: Choice, room: Forecast | None, *, keep: bool = False) -> Choice:
+    """The choice as far as memory allows; with ``keep`` its width stays, and stacks wait."""
+    if room is None:
+        return choice
+    width = choice.width if keep else _even(choice.lanes, min(choice.width, room.widest()))
+    why = room.reason(width)
+    return dataclasses.replace(
+        choice,
+        width=width,
+        at_once=room.at_once(width),
+        reason=f"{choice.reason}; {why}" if why else choice.reason,
+    )
+
+
+def _even(lanes: int, width: int) -> int:
+    """The width of as many stacks, where all are about equally wide."""
+    return math.ceil(lanes / math.ceil(lanes / width))
 
 
 def _steps(run: RunConfig, per_epoch: int) -> int:
     return len(step_ends(run.train, per_epoch, length(run.train, per_epoch))) - 1
 
 
-def _measured(runs: Sequence[RunConfig], arrays: Arrays, lane_steps: int) -> Choice:
+def _measured(
+    runs: Sequence[RunConfig], arrays: Arrays, lane_steps: int, memory: int | None
+) -> Choice:
     """On a CPU the best width is where a stack's activations still fit the cache, so widths
     between one and all are tried, too."""
     lanes = len(runs)
+    room = None if memory is None else Forecast(lanes, memory)
+    look = _Look(runs, arrays, room)
     times, limit = time_widths(
-        lanes, lambda width: _seconds_per_lane_step(runs, arrays, width), lane_steps
+        lanes, look.seconds, lane_steps, most=None if room is None else room.widest
     )
     if limit is not None:
         release_memory()
     best = narrowest(times)
-    even = math.ceil(lanes / math.ceil(lanes / best))
     figures = ", ".join(f"{w}: {1e3 * seconds:.3f}" for w, seconds in times.items())
-    strategy = "sequential" if even == 1 else "fused"
-    unfolded = _unfolded_seconds(runs, arrays, best) if best > 1 else math.inf
-    unfold = unfolded < _FASTER * times[best]
-    if math.isfinite(unfolded):
-        figures += f"; convolutions as products: {1e3 * unfolded:.3f}"
+    unfolded = _Look(runs, arrays, None if memory is None else Forecast(lanes, memory), unfold=True)
+    product_seconds = unfolded.seconds_if_it_fits(best) if look.convolves and best > 1 else math.inf
+    unfold = product_seconds < _FASTER * times[best]
+    if math.isfinite(product_seconds):
+        figures += f"; convolutions as products: {1e3 * product_seconds:.3f}"
     full = "" if limit is None else f"; {limit} do not fit the memory"
-    reason = f"ms a lane and step by width: {figures}{full}"
-    return Choice(lanes, even, unfold, strategy, reason, min(times[best], unfolded))
+    choice = Choice(
+        lanes,
+        _even(lanes, best),
+        unfold,
+        "sequential" if _even(lanes, best) == 1 else "fused",
+        f"ms a lane and step by width: {figures}{full}",
+        min(times[best], product_seconds),
+    )
+    return _within(choice, unfolded.room if unfold else room)
 
 
 def time_widths(
-    lanes: int, seconds: Callable[[int], float], lane_steps: int
+    lanes: int,
+    seconds: Callable[[int], float],
+    lane_steps: int,
+    most: Callable[[], int] | None = None,
 ) -> tuple[dict[int, float], int | None]:
     """Times one lane, then ever wider stacks, while the time set aside lasts.
 
     Args:
         seconds: (width) → what one step takes a lane; timing happens in it.
         lane_steps: steps to train, summed over the lanes.
+        most: the widest stack that fits the memory, as far as is known by then.
 
     Returns:
         Seconds a lane and step by width, and the width that did not fit the memory, if one did.
@@ -122,7 +185,12 @@ def time_widths(
     left = _SHARE_OF_TRAINING * times[1] * lane_steps
     width = 1
     while width < lanes:
-        width = min(width * 4 if width < 16 else width * 2, lanes)
+        wider = min(width * 4 if width < 16 else width * 2, lanes)
+        if most is not None:
+            wider = min(wider, most())
+        if wider <= width:
+            break
+        width = wider
         left -= times[max(times)] * width * _STEPS
         if left < 0:
             break
@@ -161,32 +229,65 @@ def _time_against_best(
     return times[width] > _SLOWER * times[best]
 
 
-def _unfolded_seconds(runs: Sequence[RunConfig], arrays: Arrays, width: int) -> float:
-    """What a step takes a lane with convolutions as products; infinite without convolutions."""
-    one = Stack(runs[:1], arrays)
-    if not has_convolutions(one.network.module):
-        return math.inf
+class _Look:
+    """Times stacks of a group, and notes what they take of the memory where that is limited."""
+
+    def __init__(
+        self,
+        runs: Sequence[RunConfig],
+        arrays: Arrays,
+        room: Forecast | None,
+        *,
+        unfold: bool = False,
+    ) -> None:
+        self.room = room
+        self.convolves = False
+        """Whether the network has convolutions, once it was looked at."""
+        self._runs = runs
+        self._arrays = arrays
+        self._unfold = unfold
+
+    def seconds(self, width: int) -> float:
+        """The fastest of a few rounds of steps, per step and lane."""
+        stack = Stack(self._runs[:width], self._arrays, unfold=self._unfold)
+        self.convolves = has_convolutions(stack.network.module)
+        if self.room is not None:
+            self.room.observe(stack)
+        stack.advance(stack.ends[_WARMUP_STEPS])
+        best = math.inf
+        for _ in range(_ROUNDS):
+            started = time.perf_counter()
+            stack.advance(stack.ends[stack.updates + _TIMED_STEPS])
+            if self._arrays.train[0].is_cuda:
+                torch.cuda.synchronize()
+            best = min(best, time.perf_counter() - started)
+        return best / _TIMED_STEPS / width
+
+    def seconds_if_it_fits(self, width: int) -> float:
+        """Infinite where the memory does not hold it, which one lane foretells."""
+        try:
+            if self.room is not None:
+                self.room.observe(Stack(self._runs[:1], self._arrays, unfold=self._unfold))
+                if self.room.widest() < width:
+                    return math.inf
+            return self.seconds(width)
+        except torch.OutOfMemoryError:
+            release_memory()
+            return math.inf
+
+
+def attempt(stack: Stack) -> Exception | None:
+    """Advances the stack to its next stop; what it raised (out of memory, a user's code).
+
+    A step's results are assigned once it is complete, so the stack is whole after a failure.
+    """
     try:
-        return _seconds_per_lane_step(runs, arrays, width, unfold=True)
-    except torch.OutOfMemoryError:
-        release_memory()
-        return math.inf
-
-
-def _seconds_per_lane_step(
-    runs: Sequence[RunConfig], arrays: Arrays, width: int, *, unfold: bool = False
-) -> float:
-    """The fastest of a few rounds of steps, per step and lane."""
-    stack = Stack(runs[:width], arrays, unfold=unfold)
-    stack.advance(stack.ends[_WARMUP_STEPS])
-    best = math.inf
-    for _ in range(_ROUNDS):
-        started = time.perf_counter()
-        stack.advance(stack.ends[stack.updates + _TIMED_STEPS])
-        if arrays.train[0].is_cuda:
+        stack.advance(stack.next_stop())
+        if stack.arrays.train[0].is_cuda:
             torch.cuda.synchronize()
-        best = min(best, time.perf_counter() - started)
-    return best / _TIMED_STEPS / width
+    except Exception as error:  # anything that a user's module may raise
+        return error
+    return None
 
 
 def release_memory() -> None:

@@ -13,7 +13,7 @@ from trainables.configs.data import Data
 from trainables.configs.fit import unfit
 from trainables.configs.models import ImageModel, UserModel, Vit
 from trainables.configs.optimizers import Muon
-from trainables.configs.run import RunConfig, data_key, length
+from trainables.configs.run import RunConfig, data_key, evaluation_interval, length
 from trainables.configs.schedules import has_user_code
 from trainables.data import DataError, DataSet, load
 from trainables.user_code import UserCodeError, resolve
@@ -55,6 +55,14 @@ def check(configurations: Iterable[RunConfig], data: Mapping[str, DataSet]) -> N
         raise LaunchError("\n".join(problems))
 
 
+def misfit(config: RunConfig, data: Mapping[str, DataSet]) -> str | None:
+    """Why a configuration does not go with its data, or None."""
+    found = data.get(data_key(config))
+    if found is None:
+        return f"data: {config.data.name} was not loaded as this configuration has it"
+    return next(iter(_problems(config, found)), None)
+
+
 def _problems(config: RunConfig, data: DataSet) -> Iterable[str]:
     yield from _targets_for_loss(config, data)
     if (why := wrong_inputs(config.model, config.data.name, tokens=data.tokens)) is not None:
@@ -69,6 +77,10 @@ def _problems(config: RunConfig, data: DataSet) -> Iterable[str]:
     per_epoch = examples // batch
     total = length(config.train, per_epoch)
     yield from _schedule_within(config, total, per_epoch)
+    yield from _interval_within(config, total, per_epoch)
+    for change in config.train.changes[-1:]:
+        if change.step >= total:
+            yield f"train.changes: step {change.step} is beyond a training of {total} steps"
     if (swa := config.train.swa) is not None:
         start = steps_in(swa.start, total_steps=total, steps_per_epoch=per_epoch)
         if start >= total:
@@ -98,6 +110,26 @@ def _schedule_within(config: RunConfig, total: int, per_epoch: int) -> Iterable[
             table(config.schedule, config.optimizer.lr, total, per_epoch)
         except UserCodeError as error:
             yield f"schedule: {' '.join(str(error).split())}"
+
+
+def _interval_within(config: RunConfig, total: int, per_epoch: int) -> Iterable[str]:
+    """The interval of a population in steps, whatever units it is written in.
+
+    Epochs and shares are rounded to whole steps, so that an evaluation may be half a step off.
+    """
+    if config.population is None:
+        return
+    every = evaluation_interval(config.train, per_epoch)
+    wanted = config.population.interval
+    interval = steps_in(wanted, total_steps=total, steps_per_epoch=per_epoch)
+    count = round(interval / every)
+    if count < 1 or abs(interval - count * every) > (count + 1) / 2:
+        yield (
+            f"search.interval: {interval} steps are no multiple of train.evaluate_every,"
+            f" {every} steps"
+        )
+    elif interval >= total:
+        yield f"search.interval: {interval} steps must be fewer than those of training, {total}"
 
 
 def _targets_for_loss(config: RunConfig, data: DataSet) -> Iterable[str]:

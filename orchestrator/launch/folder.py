@@ -10,11 +10,11 @@ from pathlib import Path
 
 from orchestrator.launch.check import LaunchError
 from orchestrator.launch.facts import git_state, versions
-from orchestrator.plan import unique_runs
+from orchestrator.launch.planned import plan_runs
 from orchestrator.spec.study import Study
 from orchestrator.store import Store
+from orchestrator.store.backup import backups
 from trainables.configs.base import to_plain
-from trainables.configs.function_run import as_columns
 
 
 @contextlib.contextmanager
@@ -29,13 +29,13 @@ def open_study(study: Study, results: Path, *, command: str) -> Iterator[Store]:
 
     Raises:
         LaunchError: the folder is in use or cannot be written.
-        StoreError: the store there is damaged or of another version.
+        StoreError: the store there is of another version, or damaged beyond repair.
+        StorageError: the store could not be written for some minutes.
     """
     folder = (results / study.name).resolve()
-    with _lock(folder), Store.create(folder) as store:
+    with _lock(folder), Store.create(folder) as store, backups(folder):
         _describe(store, study, command)
-        runs = unique_runs(study.runs())
-        store.plan_runs((name, run.seed, as_columns(run)) for name, run in runs.items())
+        plan_runs(study, store)
         yield store
 
 
@@ -66,6 +66,10 @@ def _describe(store: Store, study: Study, command: str) -> None:
         trainable=study.trainable,
         seeds=study.seeds,
         objective=to_plain(study.objective),
+        objectives=to_plain(list(study.objectives)),
+        search=to_plain(study.search),
+        conditional=_conditional(study),
+        design=study.design,
         report=to_plain(study.report),
         tracking=to_plain(study.tracking),
         command=command,
@@ -74,6 +78,12 @@ def _describe(store: Store, study: Study, command: str) -> None:
         versions=versions(),
         git=git_state(study.path.resolve().parent),
     )
+
+
+def _conditional(study: Study) -> list[str]:
+    """Axes that are there in some configurations only, named as ``axes`` are."""
+    parts = study.space.order if study.space is not None else ()
+    return [part.path.removeprefix("config.") for part in parts if part.when]
 
 
 def now() -> str:

@@ -23,6 +23,7 @@ _QUIET = {
     "TUNE_DISABLE_SIGINT_HANDLER": "1",
     # The store is the truth: Tune's own snapshots are never read.
     "TUNE_GLOBAL_CHECKPOINT_S": "3600",
+    "TUNE_PRINT_ALL_TRIAL_ERRORS": "0",  # workers that die are counted in the store
     "TUNE_WARN_EXCESSIVE_EXPERIMENT_CHECKPOINT_SYNC_THRESHOLD_S": "0",
     "RAY_CHDIR_TO_TRIAL_DIR": "0",
 }
@@ -72,12 +73,19 @@ def ray_cluster(*, import_from: str | None = None) -> Iterator[dict[str, float]]
         with _unwatched() if folder is not None else contextlib.nullcontext():
             ray.init(log_to_driver=False, logging_level=logging.ERROR, **own)
         tune.join()
-        with _untagged():
+        with _untagged(), _hushed():
             yield ray.cluster_resources()
     finally:
         ray.shutdown()
         if folder is not None:
             shutil.rmtree(folder, ignore_errors=True)
+
+
+def cpus_of_nodes() -> list[float]:
+    """The CPUs of each machine of the cluster that Ray is connected to."""
+    import ray
+
+    return [node["Resources"].get("CPU", 0.0) for node in ray.nodes() if node["Alive"]]
 
 
 @contextlib.contextmanager
@@ -118,3 +126,20 @@ def _untagged() -> Iterator[None]:
         yield
     finally:
         usage.tag_callbacks = original
+
+
+@contextlib.contextmanager
+def _hushed() -> Iterator[None]:
+    """Ray without a paragraph on the terminal for each worker that dies: they are counted in the
+    store, started again, and told of at the end."""
+    from ray._private import worker
+
+    original = getattr(worker, "print_to_stdstream", None)
+    if original is None:
+        yield
+        return
+    worker.print_to_stdstream = lambda *_, **__: None
+    try:
+        yield
+    finally:
+        worker.print_to_stdstream = original

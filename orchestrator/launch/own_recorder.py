@@ -7,21 +7,28 @@ import json
 import math
 import os
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from ray import tune
 
+from orchestrator.launch.bisect import MOST_DEATHS, MOST_DEATHS_IN_A_ROW
+from orchestrator.launch.deaths import Death, death_of_trial
+from orchestrator.launch.own_stopper import OwnStopper
 from orchestrator.launch.recorder import Watcher
 from orchestrator.spec.study import OwnObjective
 from orchestrator.store import Outcome, Store, StoreError
+from orchestrator.store.faults import NODE_LOST
 from trainables.ray_function import CHECKPOINT, FAILURE, FunctionTask, saved_state
 from trainables.reports import has_diverged, numbers
 
 _CLOCK = ("step", "epoch", "examples")
 """What a function may report of its progress; the rest are metrics."""
+
+DEATHS_FORGIVEN = MOST_DEATHS_IN_A_ROW - 1
+"""Of a run's worker, with nothing new reported between them, before the next one fails it."""
 
 
 @dataclass(slots=True)
@@ -76,19 +83,28 @@ class OwnRecorder(tune.Callback):  # type: ignore[misc]  # ray has no types
 
     # Declared here, since the base class has no types.
     _store: Store
-    _tasks: Sequence[FunctionTask]
+    _tasks: Mapping[Any, FunctionTask]
     _objective: OwnObjective
     _watch: Watcher
     _progress: dict[str, Progress]
+    _stopper: OwnStopper
+    _furthest: dict[str, int]
 
     def __init__(
-        self, store: Store, tasks: Sequence[FunctionTask], objective: OwnObjective, watch: Watcher
+        self,
+        store: Store,
+        tasks: Mapping[Any, FunctionTask],
+        objective: OwnObjective,
+        watch: Watcher,
+        stopper: OwnStopper,
     ) -> None:
         self._store = store
         self._tasks = tasks
         self._objective = objective
         self._watch = watch
         self._progress = {}
+        self._stopper = stopper
+        self._furthest = {outcome.run_id: outcome.steps for outcome in store.outcomes()}
 
     def __getstate__(self) -> dict[str, Any]:
         """Nothing: Tune pickles its callbacks for a restore, which Regatta does not use."""
@@ -99,6 +115,7 @@ class OwnRecorder(tune.Callback):  # type: ignore[misc]  # ray has no types
         saved = saved_state(task.folder)
         progress = Progress(**saved["progress"]) if saved else Progress()
         self._progress[task.run_id] = progress
+        self._stopper.runs[trial.trial_id] = task.run_id
         self._store.start_pack(task.pack_id, [task.run_id], {})
         self._store.discard_history(task.run_id, after=progress.steps if saved else -1)
 
@@ -113,6 +130,8 @@ class OwnRecorder(tune.Callback):  # type: ignore[misc]  # ray has no types
             self._fail(task, result[FAILURE])
             return
         metrics = progress.take(result, self._objective)
+        if progress.status == "running" and task.run_id in self._stopper.reasons:
+            progress.status, progress.reason = "stopped", self._stopper.reasons[task.run_id]
         try:
             columns = self._store.as_columns(metrics)
         except StoreError as error:
@@ -128,6 +147,21 @@ class OwnRecorder(tune.Callback):  # type: ignore[misc]  # ray has no types
             **columns,
         }
         self._commit(task, [row])
+        if progress.steps > self._furthest.get(task.run_id, 0):
+            self._furthest[task.run_id] = progress.steps
+            # Tune counts a trial's deaths; those before something new are forgiven.
+            trial.max_failures = min(trial.num_failures + DEATHS_FORGIVEN, MOST_DEATHS)
+
+    def on_trial_recover(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
+        """A worker has died, and Tune is about to start another for the run."""
+        if self._note_death(trial).kind == NODE_LOST:
+            trial.max_failures += 1
+
+    def _note_death(self, trial: Any) -> Death:
+        task, death = self._task(trial), death_of_trial(trial)
+        reached = self._furthest.get(task.run_id, 0)
+        self._store.note_death(task.pack_id, death.kind, death.detail, reached)
+        return death
 
     def on_checkpoint(
         self, iteration: int, trials: list[Any], trial: Any, checkpoint: Any, **info: Any
@@ -149,9 +183,9 @@ class OwnRecorder(tune.Callback):  # type: ignore[misc]  # ray has no types
         self._end(task, "failed" if progress.status == "failed" else "completed")
 
     def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
-        task = self._task(trial)
-        error = Path(trial.error_file).read_text() if trial.error_file else "the worker died"
-        self._fail(task, error)
+        task, death = self._task(trial), self._note_death(trial)
+        count = trial.num_failures
+        self._fail(task, f"{death.error}\nkilled its worker {count} times: {death.detail}")
         self._end(task, "failed")
 
     def _commit(self, task: FunctionTask, rows: list[dict[str, Any]]) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 
 from orchestrator.plan.flops import backward, layers
 from orchestrator.plan.packs import steps_per_epoch
@@ -34,25 +35,37 @@ class Estimate:
     """Summed over slots: what the study costs."""
     basis: str
 
+    def times(self, factor: float) -> Estimate:
+        """The same of so many times the runs."""
+        if self.seconds is None or self.slot_seconds is None:
+            return self
+        seconds = START_SECONDS + (self.seconds - START_SECONDS) * factor
+        return Estimate(seconds, self.slot_seconds * factor, self.basis)
+
 
 def estimate(
-    runs: Mapping[str, RunConfig], *, slots: int, measured: Mapping[str, float]
+    runs: Mapping[str, RunConfig],
+    *,
+    slots: int,
+    measured: Mapping[str, float],
+    starts: Mapping[str, int] = MappingProxyType({}),
 ) -> Estimate:
     """Wall-clock seconds on ``slots`` slots.
 
     Args:
         measured: fusion key → seconds for one step of one lane, from earlier packs.
+        starts: run_id → batches that it has seen already.
     """
     total, known, modelled = 0.0, 0, 0
-    for config in runs.values():
+    for name, config in runs.items():
         per_epoch = steps_per_epoch(config)
         found = measured.get(fusion_key(config))
-        cost = _cost(config, found)
+        cost = lane_cost(config, found)
         if cost is None or (per_epoch is None and config.train.steps is None):
             continue
         known += 1
         modelled += found is None
-        steps = length(config.train, per_epoch or 1)
+        steps = length(config.train, per_epoch or 1) - starts.get(name, 0)
         evaluations = math.ceil(steps / evaluation_interval(config.train, per_epoch or 1))
         total += cost.step * steps + cost.evaluation * evaluations
     if known < len(runs):
@@ -82,9 +95,15 @@ class Cost:
     evaluation: float
 
 
-def _cost(config: RunConfig, measured: float | None) -> Cost | None:
-    """As modelled, to the scale of the measured step; a user's model evaluates a batch in the
-    third of a step that a forward pass is."""
+def lane_cost(config: RunConfig, measured: float | None) -> Cost | None:
+    """What a lane takes; None where nothing is known of it.
+
+    As modelled, to the scale of the measured step; a user's model evaluates a batch in the third
+    of a step that a forward pass is.
+
+    Args:
+        measured: seconds for one step of one lane.
+    """
     model = _modelled(config)
     if measured is None or model is None:
         sizes = config.data.sizes()

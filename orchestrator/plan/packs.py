@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import math
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 
 from trainables.configs.function_run import FunctionRun, Run
 from trainables.configs.run import RunConfig, fusion_key, length, run_id
@@ -31,20 +33,29 @@ def unique_runs(runs: Iterable[Run]) -> dict[str, Run]:
     return {run_id(config): config for config in runs}
 
 
-def make_packs(runs: Mapping[str, Run], *, slots: int, most_lanes: int | None = None) -> list[Pack]:
+def make_packs(
+    runs: Mapping[str, Run],
+    *,
+    slots: int,
+    most_lanes: int | None = None,
+    starts: Mapping[str, int] = MappingProxyType({}),
+) -> list[Pack]:
     """Packs for these runs, the longest first.
 
     Runs are grouped by fusion key. One group makes ``slots`` packs of equal size, or the next
     multiple that respects ``most_lanes``; several groups share the slots by their work. Each
-    group is dealt out in order of length, so that its packs end together. A run of a user's own
+    group is dealt out in order of length, so that its packs end together. A population is one
+    pack. A run of a user's own
     function is a pack of its own, in the order of the study.
 
     Args:
         slots: packs that train at the same time.
+        starts: run_id → batches that it has seen already, where it goes on from another run.
+            Runs that start elsewhere share no pack: they could not be stacked.
     """
     trained, own = by_kind(runs)
     alone = [_pack([name], {name: 1}) for name in own]
-    return _fused(trained, slots, most_lanes) + alone if trained else alone
+    return _fused(trained, slots, most_lanes, starts) + alone if trained else alone
 
 
 def by_kind(runs: Mapping[str, Run]) -> tuple[dict[str, RunConfig], dict[str, FunctionRun]]:
@@ -53,17 +64,24 @@ def by_kind(runs: Mapping[str, Run]) -> tuple[dict[str, RunConfig], dict[str, Fu
     return trained, {name: run for name, run in runs.items() if isinstance(run, FunctionRun)}
 
 
-def _fused(runs: Mapping[str, RunConfig], slots: int, most_lanes: int | None) -> list[Pack]:
-    groups: dict[str, list[str]] = {}
+def _fused(
+    runs: Mapping[str, RunConfig], slots: int, most_lanes: int | None, starts: Mapping[str, int]
+) -> list[Pack]:
+    groups: dict[tuple[str, int, int], list[str]] = {}
     for name, config in runs.items():
-        groups.setdefault(fusion_key(config), []).append(name)
-    cost = {name: work(run) * run.train.batch_size for name, run in runs.items()}
+        population = -1 if config.population is None else config.seed
+        key = (fusion_key(config), starts.get(name, 0), population)
+        groups.setdefault(key, []).append(name)
+    left = {name: max(1, work(run) - starts.get(name, 0)) for name, run in runs.items()}
+    cost = {name: left[name] * run.train.batch_size for name, run in runs.items()}
     total = sum(cost.values())
     wanted = slots if len(groups) == 1 else slots * _PACKS_A_SLOT
     packs: list[Pack] = []
-    for names in groups.values():
+    for (_, _, population), names in groups.items():
         share = sum(cost[name] for name in names) / total
-        count = _pack_count(len(names), share * wanted, slots, most_lanes or MOST_LANES)
+        count = 1
+        if population < 0:
+            count = _pack_count(len(names), share * wanted, slots, most_lanes or MOST_LANES)
         by_length = sorted(names, key=lambda name: -cost[name])
         packs += [_pack(by_length[first::count], cost) for first in range(count)]
     return sorted(packs, key=lambda pack: -pack.cost)
@@ -78,8 +96,40 @@ def _pack_count(runs: int, wanted: float, slots: int, most_lanes: int) -> int:
 
 
 def _pack(names: Sequence[str], cost: Mapping[str, int]) -> Pack:
-    digest = hashlib.sha256(",".join(names).encode()).hexdigest()[:12]
-    return Pack(digest, tuple(names), sum(cost[name] for name in names))
+    return Pack(pack_id_of(names), tuple(names), sum(cost[name] for name in names))
+
+
+def pack_id_of(run_ids: Sequence[str]) -> str:
+    """A pack's id: its runs, in the order of their lanes."""
+    return hashlib.sha256(",".join(run_ids).encode()).hexdigest()[:12]
+
+
+def first_lanes(runs: Mapping[str, RunConfig], *, slots: int, most_lanes: int | None = None) -> int:
+    """Lanes of a pack whose lanes are stopped early and filled again; ``most_lanes`` if given.
+
+    Half of a group's runs begin in the packs that share it; the other half waits for lanes that
+    become free. With all of them in at once there would be nothing to fill up with, and packs
+    would narrow to stacks that use the device badly; with fewer, stacks are narrow from the
+    start. The first rung of ASHA frees two lanes of three, enough for two thirds of those that
+    wait, and what it frees of these is enough for the rest.
+    """
+    groups = Counter(fusion_key(config) for config in runs.values())
+    if most_lanes is not None or not groups:
+        return most_lanes or 1
+    sharing = max(1, round(slots / len(groups)))
+    return min(MOST_LANES, math.ceil(max(groups.values()) / (2 * sharing)))
+
+
+def cpus_a_pack(nodes: Sequence[float], packs: int) -> int:
+    """The most CPUs that each of so many packs can have while all of them train.
+
+    Args:
+        nodes: CPUs of each machine; a pack stays on one.
+    """
+    most = max(1, int(max(nodes, default=1)))
+    return next(
+        (cpus for cpus in range(most, 1, -1) if sum(int(n / cpus) for n in nodes) >= packs), 1
+    )
 
 
 def work(config: RunConfig) -> int:

@@ -12,7 +12,7 @@ from markupsafe import Markup
 
 from orchestrator.report.export import write_atomically, write_figures
 from orchestrator.report.results import Results, load_results
-from orchestrator.report.sections import SECTIONS
+from orchestrator.report.sections import sections_of
 from orchestrator.report.sections.model import Figure, Section
 from orchestrator.report.sections.setup import status_counts
 from orchestrator.report.theme import DARK, FONT, LIGHT, PAGE_CONFIG
@@ -35,7 +35,7 @@ def write_report(folder: Path, output: Path | None = None, *, figures: bool = Tr
     """
     path = output or folder / "report.html"
     results = load_results(folder)
-    sections = [made for section in SECTIONS if (made := section(results)) is not None]
+    sections = sections_of(results)
     path.parent.mkdir(parents=True, exist_ok=True)
     if figures:
         drawn = [figure for section in sections for figure in section.figures]

@@ -12,7 +12,18 @@ import pandas as pd
 
 from orchestrator.report.labels import Axis, configuration_labels, find_axes
 from orchestrator.report.statistics import Mode, ranking
-from orchestrator.store import Store
+from orchestrator.store import Copied, Store, is_whole
+
+DRAWN_SHARE = 0.7
+"""An axis with a value of its own in this share of the configurations was drawn."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Objective:
+    """What a study looks for."""
+
+    metric: str
+    mode: Mode
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -22,8 +33,9 @@ class Results:
     meta: Mapping[str, Any]
     """Facts of the study as launched; any of them may be missing."""
     runs: pd.DataFrame
-    """The runs in the export schema, and: ``configuration`` (its label), ``objective`` (the
-    final value of completed runs, NaN for all others), and one column for each axis."""
+    """The runs in the export schema, and: ``configuration`` (its label), ``whole`` (whether it
+    had all of its training, see ``store.is_whole``), ``objective`` (the final value of such runs,
+    NaN for all others), and one column for each axis."""
     history: pd.DataFrame
     """Every evaluation, in the export schema."""
     axes: tuple[Axis, ...]
@@ -31,6 +43,14 @@ class Results:
     metric: str
     mode: Mode
     top: int
+    copies: tuple[Copied, ...] = ()
+    """Who went on as whom in the study's populations."""
+
+    @property
+    def populations(self) -> bool:
+        """Whether runs are members of populations, so that axes are only what they began with."""
+        size = "config.population.size"
+        return size in self.runs and bool(self.runs[size].notna().any())
 
     @property
     def trainable(self) -> str:
@@ -38,9 +58,29 @@ class Results:
         return str(self.meta.get("trainable") or "")
 
     @property
+    def objectives(self) -> list[Objective]:
+        """All that the study looks for; the first of them ranks."""
+        named = self.meta.get("objectives") or [{"metric": self.metric, "mode": self.mode}]
+        return [
+            Objective(metric=str(one["metric"]), mode="max" if one["mode"] == "max" else "min")
+            for one in named
+        ]
+
+    @property
+    def drawn(self) -> bool:
+        """Whether the values of the basin's axis were drawn, not those of a grid."""
+        axis, search = self.x_axis, self.meta.get("search") or {}
+        configurations = self.runs["configuration"].nunique()
+        return (
+            axis is not None
+            and search.get("name", "grid") != "grid"
+            and len(axis.texts) > DRAWN_SHARE * configurations
+        )
+
+    @property
     def x_axis(self) -> Axis | None:
         """The axis of the basin: the learning rate, or else the first numeric one."""
-        numeric = [axis for axis in self.axes if axis.numeric]
+        numeric = [axis for axis in self.axes if axis.numeric and not axis.gaps]
         rates = [axis for axis in numeric if axis.path == "optimizer.lr"]
         rates += [axis for axis in numeric if axis.path.split(".")[-1] in ("lr", "learning_rate")]
         return next(iter(rates + numeric), None)
@@ -49,7 +89,7 @@ class Results:
     def group_axis(self) -> Axis | None:
         """What the basin's curves are told apart by: the schedule, or else the first
         categorical axis, or else the second numeric one."""
-        others = [axis for axis in self.axes if axis is not self.x_axis]
+        others = [axis for axis in self.axes if axis is not self.x_axis and not axis.gaps]
         categorical = [axis for axis in others if not axis.numeric]
         schedules = [axis for axis in categorical if axis.path == "schedule"]
         return next(iter(schedules + categorical + others), None)
@@ -67,24 +107,36 @@ def load_results(folder: Path) -> Results:
     """
     with Store.open(folder) as store:
         meta, runs, history = store.meta(), store.runs(), store.history()
+        copies = tuple(store.copies())
     objective = meta.get("objective") or {}
     metric = objective.get("metric", "valid/loss")
-    return build_results(
-        meta, runs, history, metric=metric, mode="max" if objective.get("mode") == "max" else "min"
-    )
+    mode: Mode = "max" if objective.get("mode") == "max" else "min"
+    return build_results(meta, runs, history, metric=metric, mode=mode, copies=copies)
 
 
 def build_results(
-    meta: Mapping[str, Any], runs: pd.DataFrame, history: pd.DataFrame, *, metric: str, mode: Mode
+    meta: Mapping[str, Any],
+    runs: pd.DataFrame,
+    history: pd.DataFrame,
+    *,
+    metric: str,
+    mode: Mode,
+    copies: tuple[Copied, ...] = (),
 ) -> Results:
     """Results from frames in the export schema, wherever they come from."""
     named = {str(column): str(column).removeprefix("config.") for column in runs.columns}
     keys = [c for c in named if c.startswith("config.") and c != "config.seed"]
     configs = runs[keys].rename(columns=named)
-    axes, values = find_axes(configs, meta.get("axes") or {})
+    axes, values = find_axes(configs, meta.get("axes") or {}, meta.get("conditional") or ())
     final = runs.get(f"final/{metric}", pd.Series(np.nan, index=runs.index)).astype(float)
-    objective = final.where((runs["status"] == "completed") & np.isfinite(final))
+    whole = pd.Series(
+        [is_whole(*pair) for pair in zip(runs["status"], runs["reason"].astype(str), strict=True)],
+        index=runs.index,
+        dtype=bool,
+    )
+    objective = final.where(whole & np.isfinite(final))
     added = {
+        "whole": whole,
         "configuration": configuration_labels(axes, values),
         "objective": objective,
     }
@@ -98,6 +150,7 @@ def build_results(
         metric=metric,
         mode=mode,
         top=int(report.get("top") or 5),
+        copies=copies,
     )
 
 
@@ -109,7 +162,7 @@ def best_over_rest(results: Results, x: Axis, group: Axis | None) -> pd.DataFram
 
     Returns:
         One row a run: ``x``, ``group`` (label), ``seed``, ``status``, ``value`` (NaN unless
-        completed), ``complete`` (whether every seed of the configuration has a value).
+        whole), ``complete`` (whether every seed of the configuration has a value).
     """
     runs = results.runs
     ranks = {label: rank for rank, label in enumerate(results.ranked().index)}

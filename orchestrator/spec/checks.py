@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any, Literal
 
-from trainables.configs import SCORES, Train, UserModel, measured
+from orchestrator.spec.errors import listed, suggestion
+from orchestrator.spec.sections import checked
+from trainables.configs import SCORES, Train, UserModel, measured, to_plain
 from trainables.configs.base import ENDLESS, Duration, Epochs, Steps
 from trainables.configs.data import Characters, Split
 from trainables.configs.fit import misfits
@@ -116,6 +118,29 @@ def _one_average(optimizer: Any, train: Train) -> Finding | None:
     return Finding(path=("train", key), message=message, related=("optimizer", "name"))
 
 
+def _changes_of_optimizer(train: Train, optimizer: Any) -> Finding | None:
+    """Changes must be of numbers that the optimizer has, to values that it takes."""
+    numbers = [f.name for f in fields(optimizer) if isinstance(getattr(optimizer, f.name), float)]
+    values: dict[str, Any] = to_plain(optimizer)
+    for index, change in enumerate(train.changes):
+        path = ("train", "changes", index)
+        if train.steps is not None and change.step >= train.steps:
+            message = f"must be below train.steps, {train.steps}, got {change.step}"
+            return Finding(path=(*path, "step"), message=message)
+        for name in change.optimizer:
+            if name not in numbers:
+                message = f"{optimizer.name} has no number {name}; it has {listed(numbers)}"
+                message += suggestion(name, numbers)
+                return Finding(path=(*path, "optimizer"), message=message, related=("optimizer",))
+        values = values | change.optimizer
+        result: Any = checked("optimizer", values)
+        if isinstance(result, list):
+            where = ".".join(map(str, result[0].path))
+            message = f"{where}: {result[0].message}" if where else result[0].message
+            return Finding(path=(*path, "optimizer"), message=message, related=("optimizer",))
+    return None
+
+
 CHECKS: tuple[tuple[str, str, Callable[[Any, Any], Finding | None]], ...] = (
     ("schedule", "train", _schedule_within_training),
     ("schedule", "optimizer", _momentum_to_cycle),
@@ -124,5 +149,6 @@ CHECKS: tuple[tuple[str, str, Callable[[Any, Any], Finding | None]], ...] = (
     ("data", "train", _loss_of_sequences),
     ("model", "data", _inputs_of_model),
     ("optimizer", "train", _one_average),
+    ("train", "optimizer", _changes_of_optimizer),
 )
 """Two sections and what looks at both."""

@@ -6,8 +6,8 @@ A section is validated once for each combination of the axes that reach into it,
 
 from __future__ import annotations
 
-import itertools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from orchestrator.spec.axes import Axis
@@ -25,6 +25,35 @@ Configs = dict[Choice, Any]
 """For each combination of a section's axes, its configuration."""
 
 
+@dataclass(frozen=True, slots=True)
+class Rows:
+    """The points of a design, section by section."""
+
+    by_section: dict[str, list[Choice]]
+
+    def choices(self, section: str) -> list[Choice]:
+        """Those that occur, each once."""
+        return list(dict.fromkeys(self.by_section[section]))
+
+    def pairs(self, first: str, second: str) -> Iterable[tuple[Choice, Choice]]:
+        """Those of two sections that occur together, each once."""
+        return dict.fromkeys(zip(self.by_section[first], self.by_section[second], strict=True))
+
+
+def split(axes: Sequence[Axis], rows: Sequence[Choice], sections: Iterable[str]) -> Rows:
+    """The points' indices by the sections that their axes reach into."""
+    numbers = {
+        section: [i for i, axis in enumerate(axes) if axis.path[0] == section]
+        for section in sections
+    }
+    return Rows(
+        {
+            section: [tuple([row[i] for i in mine]) for row in rows]
+            for section, mine in numbers.items()
+        }
+    )
+
+
 def validated(
     section: Varied, check: Callable[[str, Any], Any] = checked
 ) -> tuple[Configs, list[Problem]]:
@@ -37,7 +66,7 @@ def validated(
     problems: dict[tuple[Place, str], Problem] = {}
     first_with: dict[str, Choice] = {}
     failures = 0
-    for choice in section.choices():
+    for choice in section.choices:
         result = _configuration(section, choice, check)
         if not isinstance(result, list):
             configs[choice] = result
@@ -62,21 +91,27 @@ def _configuration(section: Varied, choice: Choice, check: Callable[[str, Any], 
 
 
 def _repeated(section: Varied, choice: Choice, first: Choice) -> list[Fault]:
-    """The value that gives a configuration that there is already."""
-    for axis, index, earlier in zip(section.axes, choice, first, strict=True):
-        if index != earlier:
-            now, before = (shown(plain(axis.values[i])) for i in (index, earlier))
-            message = f"gives the same runs as {before}, got {now}; values must be distinct"
-            return [Fault(axis.path[1:], message)]
-    return []
+    """The value in a list that gives, all else equal, a configuration that there is already."""
+    chosen = zip(section.axes, choice, first, strict=True)
+    differing = [(axis, (a, b)) for axis, a, b in chosen if a != b]
+    if len(differing) != 1:
+        return []
+    axis, (index, earlier) = differing[0]
+    if not axis.listed or index is None or earlier is None:
+        return []
+    now, before = (shown(plain(axis.values[i])) for i in (index, earlier))
+    message = f"gives the same runs as {before}, got {now}; values must be distinct"
+    return [Fault(axis.path[1:], message)]
 
 
-def cross_checked(sections: dict[str, Varied], configs: dict[str, Configs]) -> list[Problem]:
-    """What the checks between two sections find, over all their combinations."""
+def cross_checked(
+    sections: dict[str, Varied], configs: dict[str, Configs], rows: Rows
+) -> list[Problem]:
+    """What the checks between two sections find, over all combinations that occur."""
     problems: dict[tuple[Place, str], Problem] = {}
     for first, second, check in CHECKS:
-        pairs = itertools.product(configs[first].items(), configs[second].items())
-        for (choice, config), (other_choice, other) in pairs:
+        for choice, other_choice in rows.pairs(first, second):
+            config, other = configs[first][choice], configs[second][other_choice]
             if (finding := check(config, other)) is not None:
                 problem = _between(sections, {first: choice, second: other_choice}, finding)
                 problems.setdefault((problem.place, problem.path), problem)
@@ -103,17 +138,11 @@ def _concerns(axis: Axis, path: tuple[str, ...]) -> bool:
     return path[: len(axis.path)] == axis.path
 
 
-def assembled(axes: Sequence[Axis], configs: dict[str, Configs]) -> list[RunConfig]:
-    """The product of the axes, the last fastest, each combination with seed 0."""
-    numbers = {
-        section: [i for i, axis in enumerate(axes) if axis.path[0] == section] for section in SWEPT
-    }
+def assembled(rows: Rows, configs: dict[str, Configs]) -> list[RunConfig]:
+    """The points of the design, each with seed 0."""
+    columns = [
+        [configs[section][choice] for choice in rows.by_section[section]] for section in SWEPT
+    ]
     return [
-        RunConfig(
-            **{
-                section: configs[section][tuple(choice[i] for i in mine)]
-                for section, mine in numbers.items()
-            }
-        )
-        for choice in itertools.product(*(range(len(axis.values)) for axis in axes))
+        RunConfig(**dict(zip(SWEPT, parts, strict=True))) for parts in zip(*columns, strict=True)
     ]

@@ -2,42 +2,42 @@
 
 from __future__ import annotations
 
-import itertools
-import math
 import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from orchestrator.spec.axes import MAX_RUNS, Axis, parse_axes
-from orchestrator.spec.checks import unmeasured
-from orchestrator.spec.combinations import Configs, assembled, cross_checked, validated
+from orchestrator.spec.axes import Axis, parse_axes
+from orchestrator.spec.combinations import Configs, Rows, assembled, cross_checked, split, validated
 from orchestrator.spec.errors import Problem, SpecError, listed, shown, suggestion
+from orchestrator.spec.fixed import fixed_sections, one_objective, unmeasured_objectives
 from orchestrator.spec.overrides import overridden, with_default
-from orchestrator.spec.own_training import (
-    full_execution,
-    own_axis,
-    own_key,
-    own_objective,
-    own_runs,
-)
-from orchestrator.spec.sections import FIXED, NOT_YET, SWEPT, checked
+from orchestrator.spec.own_training import own_axis, own_key, own_runs
+from orchestrator.spec.planning import Planned, planned
+from orchestrator.spec.populations import axis_problems, populated
+from orchestrator.spec.searches import Optuna, Pbt, Searcher
+from orchestrator.spec.sections import FIXED, NOT_YET, SWEPT
 from orchestrator.spec.seeds import parse_seeds
+from orchestrator.spec.stopping import check_stopping, parse_stopping
 from orchestrator.spec.study import Study
 from orchestrator.spec.tree import Node, find, plain
 from orchestrator.spec.varied import Varied
 from orchestrator.spec.yaml_source import read_file
-from trainables.configs import HIGHER_IS_BETTER, Run
+from trainables.configs import Run
 
 STUDY_NAME = r"[A-Za-z0-9_-][A-Za-z0-9._-]{0,99}"
-KEYS = ("study", *SWEPT, "seeds", "sweep", *FIXED)
-OWN_TRAINING_KEYS = ("study", "trainable", "config", "seeds", "sweep", *FIXED)
+KEYS = ("study", *SWEPT, "seeds", "sweep", "search", "early_stopping", *FIXED)
+OWN_TRAINING_KEYS = (
+    *("study", "trainable", "config", "seeds", "sweep", "search", "early_stopping"),
+    *FIXED,
+)
 
 
 def load_study(path: Path | str, overrides: Sequence[str] = ()) -> Study:
     """Reads and validates a study; ``overrides`` are ``path=value`` and win over the file.
 
-    Every configuration of the sweep is validated; no data is read, no user code imported.
+    Every configuration of the design is validated, of an adaptive search's space a sample; no
+    data is read, no user code imported.
 
     Raises:
         SpecError: with every problem that could be told apart, each with its place.
@@ -45,49 +45,89 @@ def load_study(path: Path | str, overrides: Sequence[str] = ()) -> Study:
     text, root = read_file(path)
     root = overridden(_mapping(root), overrides)
     own = _child(root, "trainable")
-    axes, axis_problems = parse_axes(_child(root, "sweep"), wrong_path=own_axis if own else None)
+    axes, wrong_axes = parse_axes(_child(root, "sweep"), wrong_path=own_axis if own else None)
     seeds, seed_problems = parse_seeds(_child(root, "seeds"))
-    fixed, fixed_problems = _fixed(root)
-    problems = [*_top_level(root), *axis_problems, *seed_problems, *fixed_problems]
-    if too_many := _too_many(root, axes, len(seeds)):
-        raise SpecError([*problems, too_many])
+    fixed, fixed_problems = fixed_sections(root)
+    stopping = _child(root, "early_stopping")
+    rules, rule_problems = parse_stopping(
+        stopping, next(iter(fixed["objectives"]), None), own=own is not None
+    )
+    fixed["early_stopping"] = rules
+    problems = [
+        *_top_level(root),
+        *wrong_axes,
+        *seed_problems,
+        *fixed_problems,
+        *rule_problems,
+    ]
+    plan = planned(root, axes, len(seeds), problems)
+    problems += plan.problems + one_objective(root, plan.search, fixed["objectives"])
+    if isinstance(plan.search, Pbt):
+        problems += axis_problems(root, axes, own=own is not None)
     runs, run_problems = (
-        _trained(root, axes, fixed, problems)
+        _trained(root, plan, fixed, problems)
         if own is None
-        else own_runs(own, _child(root, "config") or Node({}, own.place), axes)
+        else own_runs(
+            own, _child(root, "config") or Node({}, own.place), plan.design.axes, plan.design.rows
+        )
     )
     problems += run_problems
     if problems:
         raise SpecError(problems)
+    adaptive = isinstance(plan.search, Optuna | Searcher)
     return Study(
         name=plain(find(root, ["study"])),
         path=Path(path),
         text=text,
         overrides=tuple(overrides),
-        axes={axis.name: tuple(plain(value) for value in axis.values) for axis in axes},
+        axes={
+            axis.name: tuple(map(plain, axis.values))
+            for axis in (plan.axes if adaptive else plan.design.axes)
+            if axis.sets
+        },
         seeds=seeds,
-        configurations=tuple(runs),
+        configurations=() if adaptive else tuple(runs),
+        objective=fixed["objectives"][0],
         trainable=None if own is None else plain(own),
+        search=plan.search,
+        space=plan.space if axes else None,
+        design=plan.design.line,
         **fixed,
     )
 
 
 def _trained(
-    root: Node, axes: list[Axis], fixed: dict[str, Any], found: Sequence[Problem]
+    root: Node, plan: Planned, fixed: dict[str, Any], found: Sequence[Problem]
 ) -> tuple[Sequence[Run], list[Problem]]:
     """The configurations that Regatta trains, and what is wrong with those that are none.
 
     Args:
         found: problems that the study has already; what depends on all of it is then not looked at.
     """
-    sections = _sections(root, axes)
-    missing = _missing(root, axes)
-    unclear = _broken(root, axes) | {problem.path for problem in missing}
+    design = plan.design
+    rows = split(design.axes, design.rows, SWEPT)
+    sections = _sections(root, design.axes, rows)
+    missing = _missing(root, design.axes)
+    unclear = _broken(root, design.axes) | {problem.path for problem in missing}
     configs, section_problems = _validated(sections, unclear)
     problems = missing + section_problems
     if not problems and not found:
-        problems = cross_checked(sections, configs) or _objective(root, fixed, configs)
-    return ([], problems) if problems or found else (assembled(axes, configs), [])
+        problems = (
+            cross_checked(sections, configs, rows)
+            or unmeasured_objectives(root, fixed["objectives"], configs, rows)
+            or check_stopping(
+                _child(root, "early_stopping"),
+                fixed["early_stopping"],
+                configs["data"].values(),
+                configs["train"].values(),
+            )
+        )
+    if problems or found:
+        return [], problems
+    runs = assembled(rows, configs)
+    if isinstance(plan.search, Pbt):
+        return populated(root, plan.search, plan.axes, runs, fixed)
+    return runs, []
 
 
 def _mapping(root: Node) -> Node:
@@ -127,39 +167,6 @@ def _top_level(root: Node) -> list[Problem]:
     return problems
 
 
-def _fixed(root: Node) -> tuple[dict[str, Any], list[Problem]]:
-    """The sections that are the same for all runs."""
-    own = _child(root, "trainable") is not None
-    configs: dict[str, Any] = {}
-    problems: list[Problem] = []
-    for name in FIXED:
-        node = _child(root, name) or Node({}, root.place)
-        value = plain(node)
-        if name == "objective" and isinstance(value, dict) and "mode" not in value:
-            best = "max" if value.get("metric") in list(HIGHER_IS_BETTER) else "min"
-            value |= own_objective(value) if own else {"mode": best}
-        result = checked(name, value, own=own)
-        if isinstance(result, list):
-            problems += [Varied(name, node, []).located((), fault) for fault in result]
-        else:
-            configs[name] = full_execution(result)
-    return configs, problems
-
-
-def _too_many(root: Node, axes: list[Axis], seeds: int) -> Problem | None:
-    runs = math.prod(len(axis.values) for axis in axes) * seeds
-    if runs <= MAX_RUNS:
-        return None
-    node = _child(root, "sweep") or find(root, ["seeds"])
-    message = f"{runs:,} runs ({_factors(axes, seeds)}); at most {MAX_RUNS:,} are allowed"
-    return Problem(node.key or node.place, "sweep", message)
-
-
-def _factors(axes: list[Axis], seeds: int) -> str:
-    factors = [f"{axis.name} {len(axis.values)}" for axis in axes]
-    return " × ".join([*factors, f"seeds {seeds}"])
-
-
 def _broken(root: Node, axes: list[Axis]) -> set[str]:
     """The sections that an axis was meant to reach, had it been right."""
     sweep = _child(root, "sweep")
@@ -179,12 +186,12 @@ def _missing(root: Node, axes: list[Axis]) -> list[Problem]:
     ]
 
 
-def _sections(root: Node, axes: list[Axis]) -> dict[str, Varied]:
+def _sections(root: Node, axes: list[Axis], rows: Rows) -> dict[str, Varied]:
     sections = {}
     for name in SWEPT:
         base = _child(with_default(root, name, root.place), name)
         reaching = [axis for axis in axes if axis.path[0] == name]
-        sections[name] = Varied(name, base or Node({}, root.place), reaching)
+        sections[name] = Varied(name, base or Node({}, root.place), reaching, rows.choices(name))
     return sections
 
 
@@ -198,12 +205,3 @@ def _validated(
             configs[name], found = validated(section)
             problems += found
     return configs, problems
-
-
-def _objective(root: Node, fixed: dict[str, Any], configs: dict[str, Configs]) -> list[Problem]:
-    """The metric that ranks the runs must be measured in all of them."""
-    place = find(root, ["objective", "metric"]).place
-    metric = fixed["objective"].metric
-    pairs = itertools.product(configs["data"].values(), configs["train"].values())
-    reasons = {unmeasured(metric, data, train) for data, train in pairs} - {None}
-    return [Problem(place, "objective.metric", str(reason)) for reason in sorted(map(str, reasons))]

@@ -13,7 +13,7 @@ from orchestrator.spec.errors import Problem, shown
 from orchestrator.spec.sections import SWEPT, USER_NAME, Fault
 from orchestrator.spec.study import Execution, OwnExecution
 from orchestrator.spec.tree import Node, plain
-from orchestrator.spec.varied import Varied
+from orchestrator.spec.varied import Choice, Varied
 from trainables.configs import FunctionRun
 from trainables.configs.function_run import OWN_KEYS
 
@@ -61,20 +61,20 @@ def full_execution(config: Any) -> Any:
 
 
 def own_runs(
-    name: Node, config: Node, axes: Sequence[Axis]
+    name: Node, config: Node, axes: list[Axis], rows: Sequence[Choice]
 ) -> tuple[list[FunctionRun], list[Problem]]:
-    """The configurations, the last axis fastest, each with seed 0; and what is wrong."""
+    """The configurations of a design's points, each with seed 0; and what is wrong."""
     trainable = plain(name)
     problems = []
     if not isinstance(trainable, str) or not re.fullmatch(USER_NAME, trainable):
         message = f"must be module:callable, such as my_training:train, got {shown(trainable)}"
         problems.append(Problem(name.place, "trainable", message))
-    check = functools.partial(_run, trainable)
-    configs, found = validated(Varied("config", config, list(axes)), check)
+    check = functools.partial(own_run, trainable)
+    configs, found = validated(Varied("config", config, axes, rows), check)
     return list(configs.values()), problems + found
 
 
-def _run(trainable: str, _: str, value: Any) -> FunctionRun | list[Fault]:
+def own_run(trainable: str, _: str, value: Any) -> FunctionRun | list[Fault]:
     if not isinstance(value, dict):
         empty = "; it is empty here" if value is None else f", got {shown(value)}"
         return [Fault((), f"must be a mapping, such as {{lr: 0.1}}{empty}")]

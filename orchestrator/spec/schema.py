@@ -7,13 +7,18 @@ from typing import Any
 import pydantic
 import pydantic.json_schema
 
-from orchestrator.spec.axes import GRIDS, MAX_RUNS
+from orchestrator.spec.axes import GRIDS, LISTS, MAX_RUNS, RANGES
+from orchestrator.spec.expressions import MAX_LENGTH
 from orchestrator.spec.load import STUDY_NAME
+from orchestrator.spec.searches import RAY_SEARCHERS
 from orchestrator.spec.sections import CLASSES, FIXED, OWN, SWEPT, TABLES, USER, USER_NAME
 from trainables.configs import to_plain
 from trainables.configs.function_run import OWN_KEYS
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
+_BESIDE = (*FIXED, "early_stopping")
+"""The sections that studies of both kinds have."""
+VARIABLE = r"^let\.[A-Za-z_][A-Za-z0-9_]*$"
 _REQUIRED_UNLESS_SWEPT = ("optimizer", "train")
 
 
@@ -25,7 +30,8 @@ def json_schema() -> dict[str, Any]:
     ``name`` is written in the section, even where an axis ``<section>.name`` sets it.
     """
     sections, own_sections, definitions = _sections()
-    names = (*SWEPT, "config", *FIXED)
+    names = (*SWEPT, "config", *_BESIDE)
+    search = sections.pop("search")
     return {
         "$schema": DIALECT,
         "title": "Regatta study",
@@ -50,6 +56,7 @@ def json_schema() -> dict[str, Any]:
             **dict.fromkeys(names, True),
             "seeds": _seeds(),
             "sweep": True,
+            "search": search,
         },
         "$defs": definitions,
     }
@@ -78,14 +85,14 @@ def _own_training(sections: dict[str, Any]) -> dict[str, Any]:
     sweep = {
         "description": "Axes by dotted path; every combination of their values is run.",
         "type": "object",
-        "patternProperties": {rf"^config\.{key}(\.[^.]+)*$": _axis({})},
+        "patternProperties": {rf"^config\.{key}(\.[^.]+)*$": _axis({}), VARIABLE: _axis({})},
         "additionalProperties": False,
     }
     return {
         "required": ["objective"],
         "properties": {
             **dict.fromkeys(SWEPT, False),
-            **{name: sections[name] for name in FIXED},
+            **{name: sections[name] for name in _BESIDE},
             "config": config,
             "sweep": sweep,
         },
@@ -111,14 +118,29 @@ def _sections() -> tuple[dict[str, Any], dict[str, Any], dict[str, Any]]:
             definition["required"] = [key for key in needed if key != "mode"]
         if section in TABLES:
             definition["required"] = ["name"]
+        if section == "search":
+            definition["required"] = ["name", *(k for k in needed if k != "name")] if needed else []
         if name == "module:callable":
-            definition["properties"]["name"]["pattern"] = f"^{USER_NAME}$"
+            _named(definition, RAY_SEARCHERS if section == "search" else ())
     schemas = {name: references[("section", name), "validation"] for name in CLASSES}
     for section in TABLES:
         members = [references[key, "validation"] for key in classes if key[0] == section]
-        schemas[section] = {"oneOf": members}
+        schemas[section] = {"oneOf": [m for i, m in enumerate(members) if m not in members[:i]]}
+    rule = schemas["early_stopping"]
+    rules = {"type": "array", "items": rule, "minItems": 1}
+    schemas["early_stopping"] = {"oneOf": [*rule["oneOf"], rules]}
     own = {name: references[("own", name), "validation"] for name in OWN}
-    return {name: schemas[name] for name in (*SWEPT, *FIXED)}, schemas | own, definitions
+    for made in (schemas, own):
+        several = {"type": "array", "items": made["objective"], "minItems": 1}
+        made["objective"] = {"anyOf": [made["objective"], several]}
+    chosen = {name: schemas[name] for name in (*SWEPT, *_BESIDE, "search")}
+    return chosen, schemas | own, definitions
+
+
+def _named(definition: dict[str, Any], also: tuple[str, ...]) -> None:
+    """What a user's code may be called, and what else has the same form."""
+    pattern = "|".join([USER_NAME, *also])
+    definition["properties"]["name"]["pattern"] = f"^({pattern})$"
 
 
 class _Generator(pydantic.json_schema.GenerateJsonSchema):
@@ -146,29 +168,57 @@ def _sweep() -> dict[str, Any]:
         "description": "Axes by dotted path; every combination of their values is run.",
         "type": "object",
         "properties": whole,
-        "patternProperties": {rf"^({'|'.join(SWEPT)})(\.[^.]+)+$": _axis({})},
+        "patternProperties": {
+            rf"^({'|'.join(SWEPT)})(\.[^.]+)+$": _axis({}),
+            VARIABLE: _axis({}),
+        },
         "additionalProperties": False,
     }
 
 
 def _axis(item: dict[str, Any]) -> dict[str, Any]:
     values = {"type": "array", "items": item, "minItems": 1, "uniqueItems": True}
-    return {"oneOf": [values, _mapping({"values": values}), *(_grid(scale) for scale in GRIDS)]}
+    tied = {"type": "string", "maxLength": MAX_LENGTH}
+    return {
+        "oneOf": [
+            values,
+            *(_mapping({name: values}) for name in LISTS),
+            *(_grid(scale) for scale in GRIDS),
+            *(_range(kind) for kind in RANGES),
+            _mapping({"tied": tied}),
+        ]
+    }
 
 
 def _grid(scale: str) -> dict[str, Any]:
-    end: dict[str, Any] = {"type": "number"}
-    if scale == "log":
-        end["exclusiveMinimum"] = 0
-    ends = {"type": "array", "items": end, "minItems": 2, "maxItems": 2}
     points = {"type": "integer", "minimum": 1, "maximum": MAX_RUNS}
-    return _mapping({scale: ends, "points": points})
+    return _mapping({scale: _ends(scale), "points": points})
 
 
-def _mapping(properties: dict[str, Any]) -> dict[str, Any]:
+def _range(kind: str) -> dict[str, Any]:
+    step = {"type": "integer" if kind.endswith("integer") else "number", "exclusiveMinimum": 0}
+    return _mapping({kind: _ends(kind)}, {"step": step})
+
+
+def _ends(scale: str) -> dict[str, Any]:
+    end: dict[str, Any] = {"type": "integer" if scale.endswith("integer") else "number"}
+    if scale.startswith("log"):
+        end["exclusiveMinimum"] = 0
+    return {"type": "array", "items": end, "minItems": 2, "maxItems": 2}
+
+
+def _mapping(properties: dict[str, Any], more: dict[str, Any] | None = None) -> dict[str, Any]:
+    """An axis with these keys; ``more``, and the condition, may be left out."""
+    scalar = {"type": ["string", "number", "boolean", "null"]}
+    several = {"type": "array", "items": scalar, "minItems": 1}
+    when = {
+        "type": "object",
+        "minProperties": 1,
+        "additionalProperties": {"anyOf": [scalar, several]},
+    }
     return {
         "type": "object",
-        "properties": properties,
+        "properties": {**properties, **(more or {}), "when": when},
         "required": [*properties],
         "additionalProperties": False,
     }

@@ -6,12 +6,14 @@ import functools
 import json
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass, fields, replace
+from dataclasses import MISSING, dataclass, fields, replace
 from typing import Any, Literal
 
 import pydantic
 
 from orchestrator.spec.errors import listed, shown, suggestion
+from orchestrator.spec.searches import SEARCHES, Searcher
+from orchestrator.spec.stopping_rules import STOPPING_RULES
 from orchestrator.spec.study import (
     Execution,
     Objective,
@@ -32,6 +34,7 @@ from trainables.configs import (
     UserData,
     UserModel,
     UserSchedule,
+    to_plain,
 )
 from trainables.configs.base import Config
 from trainables.configs.schedules import Chain, Sequence
@@ -43,8 +46,15 @@ TABLES: dict[str, dict[str, type[Config]]] = {
     "model": {**MODELS},
     "optimizer": {**OPTIMIZERS},
     "schedule": {**SCHEDULES},
+    "search": SEARCHES,
+    "early_stopping": {**STOPPING_RULES},
 }
-USER: dict[str, type[Config]] = {"data": UserData, "model": UserModel, "schedule": UserSchedule}
+USER: dict[str, type[Config]] = {
+    "data": UserData,
+    "model": UserModel,
+    "schedule": UserSchedule,
+    "search": Searcher,
+}
 CLASSES: dict[str, type[Config]] = {
     "train": Train,
     "objective": Objective,
@@ -60,7 +70,7 @@ OWN: dict[str, type[Config]] = {"objective": OwnObjective, "execution": OwnExecu
 USER_NAME = r"[A-Za-z_][A-Za-z0-9_.]*:[A-Za-z_][A-Za-z0-9_.]*"
 NOT_YET = frozenset(
     {
-        *("search", "early_stopping", "procedure", "probes"),
+        *("procedure", "probes"),
         "resources.workers",
     }
 )
@@ -132,6 +142,21 @@ def keys_of(section: str) -> list[str]:
     """Every key that some form of the section takes."""
     classes = [*TABLES[section].values()] if section in TABLES else [CLASSES[section]]
     return list(dict.fromkeys(field.name for cls in classes for field in fields(cls)))
+
+
+def default(section: str, name: Any, key: str, otherwise: Any) -> Any:
+    """What a section that is called ``name`` has at ``key`` where nothing is written."""
+    cls: Any = CLASSES.get(section) or TABLES.get(section, {}).get(
+        name if isinstance(name, str) else ""
+    )
+    return otherwise if cls is None else _defaults(cls).get(key, otherwise)
+
+
+@functools.cache
+def _defaults(cls: type[Any]) -> dict[str, Any]:
+    return {
+        field.name: to_plain(field.default) for field in fields(cls) if field.default is not MISSING
+    }
 
 
 @functools.cache

@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 import dataclasses
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
+from orchestrator.spec.searches import Grid, Optuna, Search, Searcher
+from orchestrator.spec.stopping_rules import StoppingRule
 from trainables.configs.base import Bound, Config, Count
 from trainables.configs.function_run import Run
 from trainables.configs.run import Metric
+
+if TYPE_CHECKING:  # it needs the sections, and they need the classes here
+    from orchestrator.spec.space import Space
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -35,14 +41,28 @@ class Objective(OwnObjective):
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class Minutes(Config):
+    """A duration by the clock."""
+
+    minutes: Annotated[float, Bound(gt=0)]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Execution(Config):
     """How packs are trained. None of this changes what a run computes beyond rounding."""
 
     strategy: Literal["auto", "fused", "sequential"] = "auto"
+    compile: Literal["auto", "on", "off"] = "auto"
+    """Whether steps go through ``torch.compile``: auto where that is measured to pay."""
     lanes: Count | None = None
     """At most this many runs a pack; by default as few packs as keep every slot busy."""
-    checkpoint_every: Count | None = None
-    """Evaluations between checkpoints; by default about every 30 seconds."""
+    checkpoint_every: Count | Minutes | None = None
+    """Evaluations between checkpoints, or ``{minutes: n}``; by default about every 30 seconds."""
+    keep: Count = 2
+    """Checkpoints kept of each pack: where the last one is damaged, the one before is used."""
+    save: Literal["none", "best", "all"] = "none"
+    """Whose final states are kept, to be loaded or gone on from: of no run, of the best
+    ``report.top`` configurations, or of all."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -58,7 +78,9 @@ class OwnExecution(Config):
 class Resources(Config):
     """What one pack takes of the cluster."""
 
-    cpus: Annotated[float, Bound(gt=0)] = 1.0
+    cpus: Annotated[float, Bound(gt=0)] | None = None
+    """By default one, and more where there are fewer packs than CPUs. A pack trains in as many
+    threads; the user's own training and packs on a GPU have one."""
     gpus: Annotated[float, Bound(ge=0)] | None = None
     """By default one where the cluster has any; a fraction lets packs share one."""
     max_concurrent: Count | None = None
@@ -98,17 +120,54 @@ class Study:
     overrides: tuple[str, ...]
     """``path=value`` pairs given with ``--set``."""
     axes: dict[str, tuple[Any, ...]]
-    """Dotted path → the values swept, as plain data, in the order of the file."""
+    """Dotted path → the values swept, as plain data, in the order of the file; of a range or a
+    tie, those that occur."""
     seeds: tuple[int, ...]
     configurations: tuple[Run, ...]
-    """The product of the axes, the last axis fastest, each with seed 0."""
+    """The points of the design, each with seed 0. Of a grid: the product of the axes, the last
+    axis fastest. Empty where the search is adaptive."""
     objective: OwnObjective
+    """The first of ``objectives``: it ranks the configurations."""
     execution: Execution
     resources: Resources
     tracking: Tracking
     report: Report
+    early_stopping: tuple[StoppingRule, ...] = ()
+    """Rules that end runs early, each with its metric and mode."""
     trainable: str | None = None
     """``module:callable`` of the user's own training; None where Regatta trains."""
+    search: Search = field(default_factory=Grid)
+    space: Space | None = None
+    """What is searched; None where nothing varies."""
+    objectives: tuple[OwnObjective, ...] = ()
+    """All of them; more than one where the study looks for a Pareto front."""
+    design: str = "grid"
+    """The design in words."""
+
+    @property
+    def adaptive(self) -> bool:
+        """A searcher suggests the configurations, one after the other."""
+        return isinstance(self.search, Optuna | Searcher)
+
+    @property
+    def size(self) -> int:
+        """How many configurations there are, or a searcher is asked for."""
+        if isinstance(self.search, Optuna | Searcher):
+            return self.search.runs
+        return len(self.configurations)
+
+    def configuration(self, point: Mapping[str, Any]) -> Run:
+        """The configuration, with seed 0, of a point: a value for each dimension of ``space``.
+
+        Ties are resolved, and axes that are not there at this point left out: ``point`` may have
+        a value for them or none.
+
+        Raises:
+            PointError: a constraint or a check refuses it.
+        """
+        from orchestrator.spec.points import configuration  # it needs the classes here
+
+        return configuration(self, point)
 
     def runs(self) -> list[Run]:
         """Every configuration with every seed: seeds fastest."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -73,4 +72,4 @@ def with_value(node: Node, path: Sequence[str], value: Node) -> Node:
     except NotAMappingError as error:
         inner, found = error.args
         raise NotAMappingError((first, *inner), found) from None
-    return dataclasses.replace(node, content={**node.content, first: changed})
+    return Node({**node.content, first: changed}, node.place, node.key)

@@ -61,17 +61,26 @@ def _describe_single(hint: Any) -> str:
     if get_origin(hint) is tuple:
         return f"a list, each {describe(get_args(hint)[0])}"
     if dataclasses.is_dataclass(hint):
-        return "{" + ", ".join(f"{field.name}: …" for field in dataclasses.fields(hint)) + "}"
+        return _describe_mapping(hint)
     if hint in (int, float):
         return "a whole number" if hint is int else "a number"
     return _WORDS.get(get_origin(hint) or hint, "a value")
 
 
+def _describe_mapping(cls: Any) -> str:
+    """Its keys; what a key allows where it is the only one."""
+    hints = typing.get_type_hints(cls, include_extras=True)
+    names = [field.name for field in dataclasses.fields(cls)]
+    if len(names) == 1:
+        return f"{{{names[0]}: {describe(hints[names[0]])}}}"
+    return "{" + ", ".join(f"{name}: …" for name in names) + "}"
+
+
 def _range(bound: Bound) -> str:
     if bound.ge is not None and bound.le is not None:
-        return f" from {bound.ge:g} to {bound.le:g}"
+        return f" from {_limit(bound.ge)} to {_limit(bound.le)}"
     parts = [
-        f"{word} {limit:g}"
+        f"{word} {_limit(limit)}"
         for word, limit in (
             ("above", bound.gt),
             ("at least", bound.ge),
@@ -81,6 +90,10 @@ def _range(bound: Bound) -> str:
         if limit is not None
     ]
     return f" {listed(parts, last='and')}" if parts else ""
+
+
+def _limit(number: float) -> str:
+    return f"{number:,}" if isinstance(number, int) else f"{number:g}"
 
 
 def _is_union(hint: Any) -> bool:

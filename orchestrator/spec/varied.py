@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import itertools
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from orchestrator.spec.axes import Axis
@@ -11,8 +10,8 @@ from orchestrator.spec.errors import Place, Problem, listed, shown
 from orchestrator.spec.sections import Fault
 from orchestrator.spec.tree import Node, NotAMappingError, Path, find, plain, with_value
 
-Choice = tuple[int, ...]
-"""For each axis of a section, the index of its value."""
+Choice = tuple[int | None, ...]
+"""For each axis of a section, the index of its value; None where the axis is not there."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,10 +21,8 @@ class Varied:
     name: str
     base: Node
     axes: list[Axis]
-
-    def choices(self) -> Iterator[Choice]:
-        """Every combination of the axes, the last fastest; one, empty, where there are none."""
-        return itertools.product(*(range(len(axis.values)) for axis in self.axes))
+    choices: Sequence[Choice] = ((),)
+    """The combinations of its axes that occur; one, empty, where there are no axes."""
 
     def node(self, choice: Choice) -> Node:
         """The section with the chosen value on each axis; shallow paths are set first.
@@ -36,15 +33,17 @@ class Varied:
         node = self.base
         chosen = zip(self.axes, choice, strict=True)
         for axis, index in sorted(chosen, key=lambda pair: len(pair[0].path)):
-            node = with_value(node, axis.path[1:], axis.values[index])
+            if index is not None:
+                node = with_value(node, axis.path[1:], axis.values[index])
         return node
 
     def combination(self, choice: Choice, axes: Sequence[Axis]) -> list[str]:
         """``path = value`` for those of the section's axes that are in ``axes``."""
+        names = {axis.name for axis in axes}
         return [
             f"{axis.name} = {shown(plain(axis.values[index]))}"
             for axis, index in zip(self.axes, choice, strict=True)
-            if axis in axes
+            if axis.name in names and index is not None
         ]
 
     def located(self, choice: Choice, fault: Fault, also: Sequence[str] = ()) -> Problem:
@@ -60,8 +59,9 @@ class Varied:
         return Problem(place, ".".join(map(str, path)), fault.message + note)
 
     def _blame(self, choice: Choice, fault: Fault, path: Path) -> tuple[Place, list[Axis]]:
-        above = [axis for axis in self.axes if path[: len(axis.path)] == axis.path]
-        below = [axis for axis in self.axes if axis.path[: len(path)] == path and axis not in above]
+        there = [a for a, index in zip(self.axes, choice, strict=True) if index is not None]
+        above = [axis for axis in there if path[: len(axis.path)] == axis.path]
+        below = [axis for axis in there if axis.path[: len(path)] == path and axis not in above]
         if fault.kind == "whole":
             below = _named_in(fault.message, below)
         if fault.kind in ("whole", "through") and below:
@@ -70,7 +70,7 @@ class Varied:
         if fault.kind not in ("unknown", "missing"):
             return place, []
         owner = max(above, key=lambda axis: len(axis.path), default=None)
-        names = [axis for axis in self.axes if axis.path == (self.name, "name")]
+        names = [axis for axis in there if axis.path == (self.name, "name")]
         return place, [axis for axis in above + names if axis is not owner]
 
     def _place(self, choice: Choice, fault: Fault) -> Place:

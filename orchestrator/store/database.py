@@ -2,106 +2,40 @@
 
 from __future__ import annotations
 
-import contextlib
-import dataclasses
 import json
-import sqlite3
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any
 
-from orchestrator.store.schema import HISTORY_KEYS, MOST_METRICS, SCHEMA, SCHEMA_VERSION, column
+from orchestrator.store import (
+    decisions,
+    faults,
+    history,
+    packs,
+    populations,
+    standing,
+    suggestions,
+)
+from orchestrator.store.connected import Connected
+from orchestrator.store.decisions import Decision
+from orchestrator.store.inherit import Trained, inherit, metrics_of, trained_runs
+from orchestrator.store.patience import lasting
+from orchestrator.store.populations import Copied
+from orchestrator.store.repair import StoreError as StoreError
+from orchestrator.store.saved import saved_sentence
+from orchestrator.store.standing import Outcome
+from orchestrator.store.suggestions import Suggestion
 
 if TYPE_CHECKING:
     import pandas as pd
 
-FILE = "store.sqlite"
 
-
-class StoreError(Exception):
-    """The store is missing, of another version, or damaged. The message says which."""
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Outcome:
-    """How a run stands after a report: what the runs table holds of it."""
-
-    run_id: str
-    lane: int
-    status: str
-    reason: str
-    steps: int
-    epochs: float
-    examples: int
-    wall_seconds: float
-    error: str = ""
-    final: Mapping[str, float]
-    best: Mapping[str, float]
-
-
-class Store:
+class Store(Connected):
     """Results of one study, in ``folder/store.sqlite`` (WAL; one writer, many readers).
 
     Every method that writes is one transaction: a crash leaves all of it or nothing.
     """
 
-    def __init__(self, folder: Path, connection: sqlite3.Connection) -> None:
-        self.folder = folder
-        self._db = connection
-        self._metrics = self._metric_columns()
-
-    @classmethod
-    def create(cls, folder: Path) -> Self:
-        """Opens the store in ``folder`` for writing; makes it where there is none."""
-        folder.mkdir(parents=True, exist_ok=True)
-        connection = sqlite3.connect(folder / FILE, isolation_level=None)
-        connection.execute("PRAGMA journal_mode=WAL")
-        connection.execute("PRAGMA synchronous=NORMAL")
-        connection.execute("PRAGMA busy_timeout=10000")
-        connection.execute("BEGIN IMMEDIATE")
-        if connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0] == 0:
-            for statement in SCHEMA.split(";"):
-                connection.execute(statement)
-            connection.execute(f"PRAGMA user_version={SCHEMA_VERSION}")
-        connection.execute("COMMIT")
-        return cls(folder, _checked(connection, folder))
-
-    @classmethod
-    def open(cls, folder: Path) -> Self:
-        """Opens an existing store for reading.
-
-        Raises:
-            StoreError: there is no store in ``folder``, or it is damaged or of another version.
-        """
-        path = folder / FILE
-        if not path.is_file():
-            raise StoreError(f"{folder}: no study here ({FILE} is missing)")
-        uri = f"{path.resolve().as_uri()}?mode=ro"
-        connection = sqlite3.connect(uri, uri=True, isolation_level=None)
-        connection.execute("PRAGMA busy_timeout=10000")
-        return cls(folder, _checked(connection, folder))
-
-    def close(self) -> None:
-        self._db.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
-
-    @contextlib.contextmanager
-    def _transaction(self) -> Iterator[None]:
-        self._db.execute("BEGIN IMMEDIATE")
-        try:
-            yield
-        except BaseException:
-            self._db.execute("ROLLBACK")
-            self._metrics = self._metric_columns()
-            raise
-        self._db.execute("COMMIT")
-
+    @lasting
     def set_meta(self, **values: Any) -> None:
         """Facts of the study as a whole: its spec, versions, machine, cost."""
         rows = [(key, json.dumps(value)) for key, value in values.items()]
@@ -114,6 +48,7 @@ class Store:
             for key, value in self._db.execute("SELECT key, value FROM meta ORDER BY key")
         }
 
+    @lasting
     def plan_runs(self, runs: Iterable[tuple[str, int, Mapping[str, Any]]]) -> None:
         """Makes (run_id, seed, configuration) the planned runs; what is known already stays.
 
@@ -122,51 +57,56 @@ class Store:
         """
         with self._transaction():
             self._db.execute("UPDATE runs SET planned = 0")
-            self._db.executemany(
-                "INSERT INTO runs (run_id, seed, config) VALUES (?, ?, ?)"
-                " ON CONFLICT (run_id) DO UPDATE SET planned = 1",
-                ((run_id, seed, json.dumps(config)) for run_id, seed, config in runs),
-            )
+            packs.add_runs(self._db, runs)
+
+    def add_runs(self, runs: Iterable[tuple[str, int, Mapping[str, Any]]]) -> None:
+        """Adds (run_id, seed, configuration) to the planned runs; what is known already stays."""
+        with self._transaction():
+            packs.add_runs(self._db, runs)
+
+    def add_suggestions(
+        self, added: Sequence[Suggestion], runs: Iterable[tuple[str, int, Mapping[str, Any]]]
+    ) -> None:
+        """Keeps what a search asks for, and plans (run_id, seed, configuration) of it."""
+        with self._transaction():
+            suggestions.write(self._db, added)
+            packs.add_runs(self._db, runs)
+
+    def suggestions(self) -> list[Suggestion]:
+        """All that searches of this study ever asked for, in that order."""
+        return suggestions.read(self._db)
+
+    def configurations(self, run_ids: Sequence[str]) -> dict[str, dict[str, Any]]:
+        """run_id → configuration as plain data, in the order asked for."""
+        return packs.configurations(self._db, run_ids)
+
+    def add_pack(self, pack_id: str, run_ids: Sequence[str], settings: Mapping[str, Any]) -> None:
+        """Makes a further pack, before it starts; one of an earlier time begins anew."""
+        with self._transaction():
+            packs.add_pack(self._db, pack_id, run_ids, settings)
 
     def statuses(self) -> dict[str, str]:
         """run_id → status, of the planned runs."""
         query = "SELECT run_id, status FROM runs WHERE planned ORDER BY number"
         return dict(self._db.execute(query))
 
-    def plan_packs(self, packs: Iterable[tuple[str, Sequence[str], Mapping[str, Any]]]) -> None:
+    @lasting
+    def plan_packs(self, planned: Iterable[tuple[str, Sequence[str], Mapping[str, Any]]]) -> None:
         """Makes (pack_id, run_ids, settings) the packs to be trained, before any of them starts.
 
         So that a study that is killed at once still goes on with the same packs. Unfinished
         packs of an earlier plan that are not named again are dropped.
         """
         with self._transaction():
-            self._db.execute(
-                "UPDATE packs SET status = 'dropped' WHERE status IN ('pending', 'running')"
-            )
-            self._db.executemany(
-                "INSERT INTO packs (pack_id, run_ids, settings, status) VALUES (?, ?, ?, 'pending')"
-                " ON CONFLICT (pack_id) DO UPDATE SET status = 'pending'",
-                (
-                    (pack_id, json.dumps(list(run_ids)), json.dumps(settings))
-                    for pack_id, run_ids, settings in packs
-                ),
-            )
+            packs.plan(self._db, planned)
 
+    @lasting
     def start_pack(self, pack_id: str, run_ids: Sequence[str], settings: Mapping[str, Any]) -> None:
         """A pack begins, or begins again: its unfinished runs are now running."""
         with self._transaction():
-            self._db.execute(
-                "INSERT INTO packs (pack_id, run_ids, settings, status, attempts)"
-                " VALUES (?, ?, ?, 'running', 1) ON CONFLICT (pack_id) DO UPDATE"
-                " SET status = 'running', attempts = attempts + 1",
-                (pack_id, json.dumps(list(run_ids)), json.dumps(settings)),
-            )
-            self._db.executemany(
-                "UPDATE runs SET status = 'running', pack_id = ?, error = '' WHERE run_id = ?"
-                " AND status NOT IN ('completed', 'stopped', 'diverged')",
-                ((pack_id, run_id) for run_id in run_ids),
-            )
+            packs.start(self._db, pack_id, run_ids, settings)
 
+    @lasting
     def discard_history(self, run_id: str, *, after: int) -> None:
         """Drops what a run has reported beyond step ``after``: it is about to go on from there.
 
@@ -179,6 +119,7 @@ class Store:
                 (after, run_id),
             )
 
+    @lasting
     def set_pack(self, pack_id: str, *, status: str, settings: Mapping[str, Any]) -> None:
         with self._transaction():
             self._db.execute(
@@ -187,45 +128,66 @@ class Store:
             )
 
     def packs(self) -> list[dict[str, Any]]:
-        rows = self._db.execute(
-            "SELECT pack_id, run_ids, settings, status, attempts FROM packs ORDER BY pack_id"
-        )
-        return [
-            {
-                "pack_id": pack_id,
-                "run_ids": json.loads(run_ids),
-                "settings": json.loads(settings),
-                "status": status,
-                "attempts": attempts,
-            }
-            for pack_id, run_ids, settings, status, attempts in rows
-        ]
+        """Every pack that was ever planned."""
+        return packs.read(self._db)
 
+    @lasting
     def record(
-        self, pack_id: str, rows: Sequence[Mapping[str, Any]], outcomes: Sequence[Outcome]
+        self,
+        pack_id: str,
+        rows: Sequence[Mapping[str, Any]],
+        outcomes: Sequence[Outcome],
+        *,
+        report: int = 0,
+        decision: Decision | None = None,
+        events: Sequence[Mapping[str, Any]] = (),
     ) -> None:
         """One report of a pack: history rows and how its runs stand now, in one transaction.
 
         A row or outcome that is there already is written again with equal numbers (a pack
         that restarted from a checkpoint replays them): nothing is counted twice.
+
+        Args:
+            report: its number in the pack.
+            decision: what follows from it.
+            events: copies made in populations.
         """
         with self._transaction():
-            self._insert_history(rows)
-            self._db.executemany(
-                "UPDATE runs SET pack_id = ?, lane = ?, status = ?, reason = ?, steps = ?,"
-                " epochs = ?, examples = ?, wall_seconds = ?, error = ?, final = ?, best = ?"
-                " WHERE run_id = ? AND (status NOT IN ('completed', 'stopped', 'diverged')"
-                " OR ? NOT IN ('pending', 'running', 'failed'))",
-                (
-                    (
-                        *(pack_id, o.lane, o.status, o.reason, o.steps, o.epochs, o.examples),
-                        *(o.wall_seconds, o.error, json.dumps(dict(o.final))),
-                        *(json.dumps(dict(o.best)), o.run_id, o.status),
-                    )
-                    for o in outcomes
-                ),
-            )
+            history.insert(self._db, self._metrics, rows)
+            standing.write(self._db, pack_id, outcomes)
+            populations.write(self._db, events)
+            decisions.note_report(self._db, pack_id, report)
+            if decision is not None:
+                decisions.write(self._db, decision)
 
+    def last_report(self, pack_id: str) -> int:
+        """The number of the last report of a pack that was recorded; 0 before the first."""
+        return decisions.last_report(self._db, pack_id)
+
+    def decisions(self, pack_id: str | None = None) -> list[Decision]:
+        """What was decided for one pack, or for all, in the order of their reports."""
+        return decisions.read(self._db, pack_id)
+
+    def copies(self) -> list[Copied]:
+        """Who went on as whom in the populations of a study, in the order of steps."""
+        return populations.read(self._db)
+
+    def trained_runs(self) -> list[Trained]:
+        """Every run that has ended and is not trained again, of earlier plans, too."""
+        return trained_runs(self._db)
+
+    def metrics_of(self, run_id: str, *, until: int) -> list[dict[str, float]]:
+        """A run's metrics at each evaluation up to step ``until``."""
+        return metrics_of(self._db, run_id, self._metrics, until)
+
+    @lasting
+    def inherit(self, origins: Iterable[tuple[str, str, int]]) -> None:
+        """(run_id, shorter run, step): the run goes on from there, and has the history so far."""
+        with self._transaction():
+            for run_id, origin, until in origins:
+                inherit(self._db, run_id, origin, self._metrics, until)
+
+    @lasting
     def fail_runs(self, run_ids: Sequence[str], error: str) -> list[Outcome]:
         """Marks those of the runs that have not finished as failed; returns how they stand."""
         reason = (error.strip().splitlines() or ["unknown"])[-1][:500]
@@ -239,38 +201,50 @@ class Store:
         wanted = set(run_ids)
         return [outcome for outcome in self.outcomes() if outcome.run_id in wanted]
 
-    def outcomes(self) -> list[Outcome]:
-        """How every planned run stands."""
-        rows = self._db.execute(
-            "SELECT run_id, coalesce(lane, 0), status, reason, steps, epochs, examples,"
-            " wall_seconds, error, final, best FROM runs WHERE planned ORDER BY number"
-        )
-        names = [field.name for field in dataclasses.fields(Outcome)]
-        return [
-            Outcome(
-                **dict(zip(names, row[:9], strict=False)),
-                final=json.loads(row[9]),
-                best=json.loads(row[10]),
-            )
-            for row in rows
-        ]
+    @lasting
+    def note(self, kind: str, pack_id: str, detail: str) -> None:
+        """Counts one of the kinds in ``store.faults``."""
+        with self._transaction():
+            faults.add(self._db, kind, pack_id, detail)
 
-    def _insert_history(self, rows: Sequence[Mapping[str, Any]]) -> None:
-        if not rows:
-            return
-        metrics = [key for key in rows[0] if key not in HISTORY_KEYS and key != "run_id"]
-        for name in metrics:
-            if name not in self._metrics:
-                self._db.execute(f'ALTER TABLE history ADD COLUMN "{column(name)}" REAL')
-                self._metrics.append(name)
-        keys = [*HISTORY_KEYS, *metrics]
-        columns = ", ".join(f'"{column(key)}"' for key in keys)
-        marks = ", ".join("?" * len(keys))
-        self._db.executemany(
-            f"INSERT OR REPLACE INTO history (number, {columns})"  # noqa: S608 - names are quoted
-            f" VALUES ((SELECT number FROM runs WHERE run_id = ?), {marks})",
-            ([row["run_id"], *(row[key] for key in keys)] for row in rows),
-        )
+    @lasting
+    def note_death(self, pack_id: str, kind: str, detail: str, reached: int) -> faults.Deaths:
+        """A pack's worker is gone; returns how often that was so.
+
+        Args:
+            reached: the furthest that the pack has come, in steps of all its runs.
+        """
+        with self._transaction():
+            reached = max(reached, faults.reached(self._db, pack_id))
+            faults.add(self._db, kind, pack_id, detail, reached)
+        return faults.deaths(self._db, pack_id)
+
+    @lasting
+    def split_pack(
+        self,
+        pack_id: str,
+        parts: Sequence[tuple[str, Sequence[str]]],
+        settings: Mapping[str, Any],
+    ) -> None:
+        """Plans ``parts``, (pack_id, run_ids) of each, in the place of a pack."""
+        with self._transaction():
+            faults.split(self._db, pack_id, parts, settings)
+
+    def parents(self) -> dict[str, str]:
+        """pack_id → the pack that it was split off."""
+        return faults.parents(self._db)
+
+    def details(self, kind: str) -> list[str]:
+        """What was said of each fault of a kind, in order."""
+        return faults.details(self._db, kind)
+
+    def fault_counts(self) -> dict[str, int]:
+        """kind → how often, of all that went wrong on the way."""
+        return faults.counts(self._db)
+
+    def outcomes(self, *, planned: bool = True) -> list[Outcome]:
+        """How every planned run stands; or every run of the store."""
+        return standing.read(self._db, planned=planned)
 
     def as_columns(self, metrics: Mapping[str, float]) -> dict[str, float]:
         """Metrics under names that a history column can have.
@@ -281,22 +255,16 @@ class Store:
         Raises:
             StoreError: there would be more columns than SQLite takes.
         """
-        taken = {name.lower(): name for name in self._metrics}
-        fixed = {*HISTORY_KEYS, "number", "run_id"}
-        columns: dict[str, float] = {}
-        for metric, value in metrics.items():
-            name, serial = metric, 2
-            while name.lower() in fixed or taken.get(name.lower(), name) != name:
-                name, serial = f"{metric} ({serial})", serial + 1
-            taken[name.lower()] = name
-            columns[name] = value
-        if len(taken) > MOST_METRICS:
-            raise StoreError(f"{len(taken):,} different metrics; at most {MOST_METRICS:,} are kept")
-        return columns
+        try:
+            return history.as_columns(self._metrics, metrics)
+        except ValueError as error:
+            raise StoreError(str(error)) from error
 
-    def _metric_columns(self) -> list[str]:
-        names = [row[1] for row in self._db.execute("PRAGMA table_info(history)")]
-        return [name for name in names if name not in HISTORY_KEYS and name != "number"]
+    def saved(self) -> str:
+        """A sentence on what early stopping has saved; empty where no run was stopped."""
+        outcomes = self.outcomes()
+        trains = self.configurations([o.run_id for o in outcomes if o.status == "stopped"])
+        return saved_sentence(outcomes, {name: c.get("train", {}) for name, c in trains.items()})
 
     def runs(self) -> pd.DataFrame:
         """The planned runs in the export schema: one row a run.
@@ -314,14 +282,19 @@ class Store:
 
         return frames.history(self._db, self._metric_columns())
 
+    def population(self) -> pd.DataFrame:
+        """Every copy made in a population: one row each; empty where there was none.
 
-def _checked(connection: sqlite3.Connection, folder: Path) -> sqlite3.Connection:
-    try:
-        version = connection.execute("PRAGMA user_version").fetchone()[0]
-    except sqlite3.DatabaseError as error:
-        raise StoreError(f"{folder / FILE}: damaged ({error})") from error
-    if version != SCHEMA_VERSION:
-        raise StoreError(
-            f"{folder / FILE}: schema version {version}, this Regatta reads {SCHEMA_VERSION}"
-        )
-    return connection
+        Columns: run_id, seed, step (batches), source, and ``optimizer.`` and a name for each
+        hyperparameter from there on.
+        """
+        from orchestrator.store import frames
+
+        return frames.population(self.copies(), self._db)
+
+    def reports(self) -> Iterator[dict[str, Any]]:
+        """The rows of all planned runs as they were recorded, run after run, in order of steps.
+
+        What was not measured is left out of a row.
+        """
+        return history.rows(self._db, self._metric_columns())

@@ -12,6 +12,7 @@ from typing import Any, Literal
 import numpy as np
 import pandas as pd
 
+from orchestrator.store.populations import Copied
 from orchestrator.store.schema import HISTORY_KEYS, column
 
 
@@ -41,6 +42,22 @@ def history(db: sqlite3.Connection, metrics: Sequence[str]) -> pd.DataFrame:
         db,
     )
     return frame.astype(dict.fromkeys(metrics, np.float64))
+
+
+def population(copies: Sequence[Copied], db: sqlite3.Connection) -> pd.DataFrame:
+    """See ``Store.population``."""
+    seeds = dict(db.execute("SELECT run_id, seed FROM runs"))
+    rows = [
+        {
+            "run_id": copy.run_id,
+            "seed": seeds[copy.run_id],
+            "step": copy.step,
+            "source": copy.source,
+            **{f"optimizer.{name}": value for name, value in copy.values.items()},
+        }
+        for copy in copies
+    ]
+    return pd.DataFrame.from_records(rows)
 
 
 def export(

@@ -2,17 +2,37 @@
 
 from __future__ import annotations
 
-SCHEMA_VERSION = 1
+FILE = "store.sqlite"
+BACKUP = "store.backup.sqlite"
+STATE = "store.state"
+"""Beside the file: whether it was closed, so that only one that was not needs checking."""
+SCHEMA_VERSION = 2
+READABLE = (1, SCHEMA_VERSION)
+"""Versions that are read as they are; opened for writing, an earlier one becomes the latest."""
 SETTLED = ("completed", "stopped", "diverged")
 """Statuses that stay: such a run is never trained again."""
 FINISHED = (*SETTLED, "failed")
 """Statuses of runs that are not being trained; a failed one is tried again by the next launch."""
 
-SCHEMA = """
+_SINCE_2 = """
+CREATE TABLE decisions (
+    pack_id TEXT NOT NULL, report INTEGER NOT NULL, stop TEXT NOT NULL, joined TEXT NOT NULL,
+    PRIMARY KEY (pack_id, report)
+) WITHOUT ROWID;
+CREATE TABLE suggestions (
+    suggestion_id TEXT PRIMARY KEY, point TEXT NOT NULL, run_ids TEXT NOT NULL
+) WITHOUT ROWID;
+CREATE TABLE population (
+    run_id TEXT NOT NULL, step INTEGER NOT NULL, source TEXT NOT NULL, "values" TEXT NOT NULL,
+    PRIMARY KEY (run_id, step)
+) WITHOUT ROWID;
+"""
+SCHEMA = (
+    """
 CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
 CREATE TABLE packs (
     pack_id TEXT PRIMARY KEY, run_ids TEXT NOT NULL, settings TEXT NOT NULL,
-    status TEXT NOT NULL, attempts INTEGER NOT NULL DEFAULT 0
+    status TEXT NOT NULL, attempts INTEGER NOT NULL DEFAULT 0, reports INTEGER NOT NULL DEFAULT 0
 ) WITHOUT ROWID;
 CREATE TABLE runs (
     number INTEGER PRIMARY KEY, run_id TEXT NOT NULL UNIQUE, seed INTEGER NOT NULL,
@@ -28,6 +48,15 @@ CREATE TABLE history (
     PRIMARY KEY (number, level, step)
 ) WITHOUT ROWID;
 """
+    + _SINCE_2
+)
+MIGRATIONS = {
+    1: """
+ALTER TABLE packs ADD COLUMN reports INTEGER NOT NULL DEFAULT 0;
+"""
+    + _SINCE_2
+}
+"""Version → what makes a store of it one of the next; what stands in it stays."""
 MOST_METRICS = 1900
 """Columns of metrics in the history: SQLite takes 2,000 in all."""
 HISTORY_KEYS = ("level", "step", "epoch", "examples", "seconds")

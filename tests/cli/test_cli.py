@@ -12,11 +12,15 @@ import pytest
 from typer.testing import CliRunner
 
 import orchestrator
-from orchestrator.cli import app
+from orchestrator.cli import _why_left, app
+from orchestrator.spec import load_study
 from orchestrator.store import Outcome, Store
 
 SWEEPS = Path(__file__).parents[2] / "sweeps"
-COMMANDS = ["validate", "plan", "run", "status", "report", "export", "sync", "schema", "init"]
+COMMANDS = [
+    *("validate", "plan", "simulate", "run", "status", "report", "export", "sync", "schema"),
+    "init",
+]
 run = CliRunner().invoke
 
 
@@ -33,7 +37,8 @@ def test_help_shows_an_example(command: str) -> None:
     assert f"Example: regatta {command}" in result.output
 
 
-@pytest.mark.parametrize("command", ["validate", "plan", "run"])
+@pytest.mark.timed
+@pytest.mark.parametrize("command", ["validate", "plan", "simulate", "run"])
 def test_a_malformed_study_is_one_line_and_exit_code_2(command: str, tmp_path: Path) -> None:
     path = _malformed(tmp_path)
     started = time.monotonic()
@@ -139,6 +144,18 @@ def test_status_of_a_study(tmp_path: Path) -> None:
     assert "1 completed, 1 failed, 1 pending" in output
     assert "valid/loss 0.5, run a" in output
     assert "failed: b: ValueError: weights exploded" in output
+
+
+@pytest.mark.parametrize(
+    ("rule", "words"),
+    [
+        ("[{name: patience, evaluations: 2}, {name: budget, hours: 1}]", "budget is used up"),
+        ("{name: patience, evaluations: 2}", "Some runs are not trained yet. Go on with: regatta"),
+    ],
+)
+def test_why_runs_are_left(rule: str, words: str, tmp_path: Path) -> None:
+    assert CliRunner().invoke(app, ["init", str(tmp_path / "s.yaml")]).exit_code == 0
+    assert words in _why_left(load_study(tmp_path / "s.yaml", [f"early_stopping={rule}"]))
 
 
 def test_the_python_api_has_the_verbs() -> None:

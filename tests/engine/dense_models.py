@@ -189,13 +189,13 @@ def gpt(config: Any, p: Iterator[Tensor], x: Tensor) -> Tensor:
     position, embedding = next(p), next(p)
     x = torch.stack([embedding[x[:, t]] + position[t] for t in range(x.shape[1])], 1)
     for _ in range(config.depth):
-        qkv = _linear(_layer_norm(x, p), p)
+        qkv = _linear(_token_norm(config, x, p), p)
         seen = [_causal(qkv, config.heads, t) for t in range(x.shape[1])]
         y = _linear(torch.stack(seen, 1), p)
         x = x + y if config.skip else y
-        y = _linear(ACTIVATIONS["gelu"](_linear(_layer_norm(x, p), p)), p)
+        y = _linear(ACTIVATIONS["gelu"](_linear(_token_norm(config, x, p), p)), p)
         x = x + y if config.skip else y
-    return _linear(_layer_norm(x, p), p)
+    return _linear(_token_norm(config, x, p), p)
 
 
 DENSE: dict[str, Callable[[Any, Iterator[Tensor], Tensor], Tensor]] = {

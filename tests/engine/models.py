@@ -51,3 +51,50 @@ def fragile(input_shape: Sequence[int], outputs: int) -> nn.Module:
 
 def not_a_module() -> int:
     return 3
+
+
+class Raising(nn.Linear):
+    """Cannot be trained at all."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        raise ValueError("not today")
+
+
+def raising(input_shape: Sequence[int], outputs: int) -> nn.Module:
+    return Raising(input_shape[0], outputs)
+
+
+class Shared(nn.Module):
+    """Two layers with one weight, and a buffer that no checkpoint keeps."""
+
+    def __init__(self, inputs: int, outputs: int) -> None:
+        super().__init__()
+        self.first = nn.Linear(inputs, inputs)
+        self.second = nn.Linear(inputs, inputs)
+        self.second.weight = self.first.weight
+        self.head = nn.Linear(inputs, outputs)
+        self.register_buffer("gain", torch.tensor(0.5), persistent=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.head(torch.tanh(self.second(torch.tanh(self.first(x)) * self.gain)))
+
+
+def shared(input_shape: Sequence[int], outputs: int) -> nn.Module:
+    return Shared(input_shape[0], outputs)
+
+
+class Branching(nn.Module):
+    """Looks at its numbers to decide what to compute: ``torch.compile`` must go around it."""
+
+    def __init__(self, features: int, outputs: int) -> None:
+        super().__init__()
+        self.first, self.second = nn.Linear(features, 3), nn.Linear(3, outputs)
+
+    def forward(self, x: Tensor) -> Tensor:
+        hidden = self.first(x)
+        hidden = hidden.tanh() if float(hidden.detach().sum()) > 0 else hidden.relu()
+        return self.second(hidden)  # type: ignore[no-any-return]
+
+
+def branching(input_shape: tuple[int, ...], outputs: int) -> nn.Module:
+    return Branching(input_shape[0], outputs)

@@ -202,6 +202,19 @@ def test_width_is_measured_in_steps(make_run: Maker, small_data: DataSet) -> Non
         assert choose_way(runs, arrays, "auto", None).reason.startswith(reason)
 
 
+def test_training_may_be_given_in_steps(make_run: Maker, small_data: DataSet) -> None:
+    """They count batches of the first size, as all durations do: 35 are 5 epochs of 7."""
+    in_epochs, in_steps = (
+        _stack([_run(make_run, 3, **length)], small_data)
+        for length in ({"epochs": 5.0}, {"steps": 35})
+    )
+    assert list(in_steps.ends) == list(in_epochs.ends)
+    assert len(in_steps.ends) - 1 < 35
+    for stack in (in_epochs, in_steps):
+        stack.advance(35)
+    assert in_steps.params["0.weight"].equal(in_epochs.params["0.weight"])
+
+
 def test_a_schedule_keeps_its_epochs(make_run: Maker, small_data: DataSet) -> None:
     run = make_run(
         train={"epochs": 5.0, "batch_growth": GROWTH},
@@ -212,7 +225,7 @@ def test_a_schedule_keeps_its_epochs(make_run: Maker, small_data: DataSet) -> No
     rates = {}
     for after in list(stack.ends)[1:]:
         stack.advance(after)
-        rates[after] = stack._rates[stack._before, 0].item()
+        rates[after] = stack._rates[stack.last, 0].item()
     for after, rate in rates.items():
         assert rate == pytest.approx(0.1 ** ((after - 1) // 14))
 
@@ -230,7 +243,6 @@ def test_what_lanes_share(make_run: Maker) -> None:
 @pytest.mark.parametrize(
     ("train", "message"),
     [
-        ({"steps": 7, "epochs": None}, "batch_growth goes with epochs, not with steps"),
         ({"growth": BatchGrowth(largest=12)}, "largest: 12 of batch_growth is below batch_si"),
     ],
 )

@@ -12,8 +12,10 @@ import pytest
 
 from tests.data import test_sources
 from tests.engine import test_forward, test_models, test_optimizers, test_schedules
+from tests.pruning import test_criteria, test_masked_training
 from trainables import configs, losses, optimizers
 from trainables.configs.run import SCORES, LossName
+from trainables.pruning import criteria, derivatives
 
 TABLES: dict[str, tuple[Iterable[str], list[Callable[..., None]]]] = {
     "optimizers": (configs.OPTIMIZERS, [test_optimizers.test_equals_its_oracle]),
@@ -28,6 +30,15 @@ TABLES: dict[str, tuple[Iterable[str], list[Callable[..., None]]]] = {
     "models": (configs.MODELS, [test_models.test_outputs_equal_the_network_written_out]),
     "data": (configs.DATA, [test_sources.test_equals_its_source]),
     "losses": (get_args(LossName), [test_forward.test_loss_and_gradient_equal_torch]),
+    "losses differentiated twice": (
+        get_args(LossName),
+        [test_criteria.test_losses_are_those_that_train],
+    ),
+    "criteria": (criteria.CRITERIA, [test_criteria.test_scores_equal_their_definition]),
+    "optimizers with masks": (
+        configs.OPTIMIZERS,
+        [test_masked_training.test_masked_weights_stay_zero],
+    ),
 }
 
 
@@ -55,6 +66,7 @@ def test_every_entry_is_implemented_under_its_own_name() -> None:
         for name, kind in table.items():
             assert kind.__dataclass_fields__["name"].default == name
     assert optimizers.OPTIMIZERS.keys() == configs.OPTIMIZERS.keys()
+    assert derivatives.MEAN_LOSSES.keys() == losses.LOSSES.keys()
     assert losses.LOSSES.keys() == SCORES.keys() == set(get_args(LossName))
 
 

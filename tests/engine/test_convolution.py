@@ -110,12 +110,13 @@ def test_auto_takes_the_faster_one(
     unfolded: float,
     chosen: bool,
 ) -> None:
-    def seconds(runs: Any, arrays: Any, width: int, *, unfold: bool = False) -> float:
-        return unfolded if unfold else 1.0 / width
+    def seconds(look: Any, width: int) -> float:
+        look.convolves = True
+        return unfolded if look._unfold else 1.0 / width
 
-    monkeypatch.setattr(stack_width, "_seconds_per_lane_step", seconds)
+    monkeypatch.setattr(stack_width._Look, "seconds", seconds)
     monkeypatch.setattr(stack_width, "_STEPS", 0)
     runs, arrays = _image_runs(make_run, 2)
     choice = stack_width.choose_way(runs, arrays, "auto", None)
-    assert choice.way == (2, chosen)
+    assert choice.way == (2, chosen, False)
     assert "convolutions as products: " in choice.reason

@@ -74,6 +74,8 @@ VARIANTS: dict[str, tuple[Model, tuple[int, ...]]] = {
     "vit branches": (Vit(width=12, depth=1, heads=2, skip=False), (3, 8, 12)),
     "resnet none": (Resnet20(width=0.25, norm="none", scale=0.3), (3, 8, 7)),
     "gpt without skip": (Gpt(width=6, depth=2, heads=3, init="xavier", skip=False), (7,)),
+    "gpt bare": (Gpt(width=6, depth=2, heads=3, norm="none"), (7,)),
+    "gpt zero": (Gpt(width=6, depth=2, heads=3, norm="none", zero_init=True), (7,)),
     "resnet zero": (Resnet20(width=0.25, zero_init=True), (3, 8, 7)),
 }
 
@@ -283,6 +285,10 @@ BRANCHES: dict[str, tuple[Model, tuple[int, ...]]] = {
         for norm in ("none", "batch", "layer", "group", "weight")
     },
     "vit": (Vit(width=12, depth=1, heads=3, init="torch", zero_init=True), (3, 8, 12)),
+    **{
+        f"gpt {norm}": (Gpt(width=12, heads=3, norm=norm, init="torch", zero_init=True), (7,))
+        for norm in ("none", "layer")
+    },
 }
 
 
@@ -296,7 +302,8 @@ def test_zero_init_starts_every_branch_at_zero_and_it_trains(name: str) -> None:
     found: list[torch.Tensor] = []
     for branch in branches:
         branch.register_forward_hook(lambda _, __, out: found.append(out.detach()))
-    module(torch.randn(BATCH, *shape)).square().sum().backward()
+    x, _ = _batch(config, shape, (BATCH,), 0)
+    module(x.float() if x.is_floating_point() else x).square().sum().backward()
     assert len(found) == len(branches)
     assert all(out.eq(0).all() for out in found)
     for branch in branches:
@@ -332,6 +339,7 @@ def test_weight_norm_equals_torchs_own() -> None:
     [
         (lambda: Mlp(zero_init=True), "zero_init needs skip"),
         (lambda: Vit(skip=False, zero_init=True), "zero_init needs skip"),
+        (lambda: Gpt(skip=False, zero_init=True), "zero_init needs skip"),
         (lambda: Mlp(skip=True, zero_init=True), "zero_init goes with tanh, gelu, linear"),
         (lambda: Vit(width=10, heads=3), "heads must divide width"),
         (lambda: Gpt(width=10, heads=3), "heads must divide width"),

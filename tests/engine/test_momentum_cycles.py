@@ -17,11 +17,13 @@ from trainables.configs import RunConfig
 from trainables.configs import optimizers as o
 from trainables.configs import schedules as s
 from trainables.configs.base import Steps
+from trainables.configs.run import run_id
 from trainables.data import DataSet
 from trainables.engine import Stack
-from trainables.hyper import momenta
+from trainables.hyper import courses
 from trainables.lanes import permutation
 from trainables.schedules import course
+from trainables.session import PackSession, Settings
 
 CPU = torch.device("cpu")
 STEPS, BATCH = 200, 13
@@ -119,7 +121,7 @@ def test_trajectories_equal_torch(
     stack = _stack([run], small_data)
     stack.advance(STEPS)
     expected, used = _by_hand(run, optimizer_of, small_data)
-    (table,) = momenta([run], stack.steps_per_epoch).values()
+    (table,) = courses([run], stack.steps_per_epoch).values()
     assert table[:, 0].tolist() == used
     assert max(used) - min(used) > 0.09, "it moves"
     for key, tensor in expected.items():
@@ -178,7 +180,7 @@ def test_resumed_and_compacted(make_run: Maker, small_data: DataSet) -> None:
 def test_nothing_is_added_where_no_lane_cycles(make_run: Maker, small_data: DataSet) -> None:
     runs = [_run(make_run, optimizer=o.Sgd(lr=0.1), schedule=s.OneCycle())]
     stack = _stack(runs, small_data)
-    assert stack._cycled == {}
+    assert stack._courses == {}
     assert "momentum" not in stack._hyper
 
 
@@ -218,3 +220,30 @@ def test_a_warmup_and_the_parts_of_a_sequence_hold_the_momentum() -> None:
     assert chained is not None
     assert chained.equal(inner)
     assert course(s.Chain(schedules=(s.Rex(), s.Step())), 0.3, 11, 7).momenta is None
+
+
+def test_the_momentum_is_recorded_where_it_varies(
+    make_run: Maker, small_data: DataSet, data_of: Callable[[RunConfig], dict[str, DataSet]]
+) -> None:
+    """At each evaluation that of the step before, whatever the optimizer calls it; a neighbour
+    whose own stays as it is has no such column, packed or alone."""
+    for optimizer in (o.Sgd(lr=0.05, momentum=0.7), o.Adam(lr=0.003)):
+        cycles, stays = (
+            make_run(optimizer=optimizer, schedule=schedule, train={"steps": 97})
+            for schedule in (ONE_CYCLE, s.Cosine())
+        )
+        pack = [(run_id(run), run) for run in (stays, cycles)]
+        session = PackSession(pack, data_of(cycles), Settings(strategy="fused"))
+        rows: list[dict[str, Any]] = []
+        while not session.finished:
+            rows += session.advance().rows
+        per_epoch = len(small_data.train_x) // cycles.train.batch_size
+        momenta = course(ONE_CYCLE, optimizer.lr, 97, per_epoch).momenta
+        assert momenta is not None
+        for row in rows:
+            assert ("momentum" in row) == (row["run_id"] == run_id(cycles))
+            if "momentum" in row:
+                assert row["momentum"] == pytest.approx(momenta[row["step"] - 1].item(), rel=1e-12)
+        assert len({row.get("momentum") for row in rows}) > 5
+        final = session.progress[run_id(cycles)].final
+        assert final["momentum"] == pytest.approx(momenta[-1].item(), rel=1e-12)

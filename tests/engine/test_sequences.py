@@ -192,9 +192,9 @@ def test_a_batch_in_parts_and_a_split_in_parts_are_the_same(
     ]
     (whole,) = _train(runs[:1]).values()
     monkeypatch.setattr(evaluation, "_POSITIONS", 5 * CONTEXT)
-    assert evaluation._batch(torch.zeros(131, CONTEXT, dtype=torch.int64)) == 5
-    assert evaluation._batch(torch.zeros(131, dtype=torch.int64)) == 1024
-    assert evaluation._batch(torch.zeros(131, 3)) == 1024
+    assert evaluation.batch_size(torch.zeros(131, CONTEXT, dtype=torch.int64)) == 5
+    assert evaluation.batch_size(torch.zeros(131, dtype=torch.int64)) == 1024
+    assert evaluation.batch_size(torch.zeros(131, 3)) == 1024
     (parted,) = _train(runs[1:]).values()
     for mine, other in zip(whole, parted, strict=True):
         for key in mine.keys() - {"run_id"}:

@@ -8,7 +8,6 @@ from typing import Any
 import pytest
 import torch
 
-from trainables import checkpoint
 from trainables.arrays import Arrays
 from trainables.configs import Mlp, RunConfig, Target, UserModel
 from trainables.configs.base import Steps
@@ -133,9 +132,9 @@ def test_auto_records_why_and_a_recorded_width_is_kept(make_run: Maker, data_of:
 @pytest.fixture
 def small_memory(monkeypatch: pytest.MonkeyPatch) -> None:
     """A device that holds the gradients of three lanes, and the weights of five."""
-    from trainables import engine
+    from trainables import engine, step
 
-    gradients, build = engine.batch_gradients, engine.Stack.__init__
+    gradients, build = step.batch_gradients, engine.Stack.__init__
 
     def train(network: Any, params: Any, *rest: Any) -> Any:
         if len(next(iter(params.values()))) > 3:
@@ -147,7 +146,7 @@ def small_memory(monkeypatch: pytest.MonkeyPatch) -> None:
             raise torch.OutOfMemoryError("CUDA out of memory (planted)")
         build(stack, runs, arrays, **rest)
 
-    monkeypatch.setattr(engine, "batch_gradients", train)
+    monkeypatch.setattr(step, "batch_gradients", train)
     monkeypatch.setattr(engine.Stack, "__init__", initialize)
 
 
@@ -172,23 +171,3 @@ def test_auto_keeps_to_what_the_memory_holds(make_run: Maker, small_data: DataSe
 def test_split_evenly() -> None:
     assert split_evenly(range(7), 3) == [[0, 1], [2, 3, 4], [5, 6]]
     assert split_evenly(range(4), 9) == [[0, 1, 2, 3]]
-
-
-def test_a_damaged_checkpoint_falls_back_to_the_one_before(tmp_path: Any) -> None:
-    path = tmp_path / "pack" / "state.pt"
-    assert checkpoint.load(path) is None
-    checkpoint.save(path, {"step": 1})
-    checkpoint.save(path, {"step": 2})
-    assert checkpoint.load(path) == {"step": 2}
-    path.write_bytes(path.read_bytes()[:100])
-    assert checkpoint.load(path) == {"step": 1}
-    path.unlink()
-    assert checkpoint.load(path) == {"step": 1}
-
-
-def test_a_checkpoint_runs_no_code(tmp_path: Any) -> None:
-    import torch
-
-    path = tmp_path / "state.pt"
-    torch.save({"evil": print}, path)
-    assert checkpoint.load(path) is None

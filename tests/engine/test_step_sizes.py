@@ -15,8 +15,11 @@ from trainables.configs import RunConfig
 from trainables.configs.optimizers import BarzilaiBorwein, ScheduleFreeSgd, Sls, Sps
 from trainables.data import DataSet
 from trainables.engine import Stack
+from trainables.forward import training_losses
+from trainables.gradients import batch_gradients
 from trainables.hyper import hyperparameters
 from trainables.lanes import Tree
+from trainables.losses import LOSSES
 from trainables.optimizers import OPTIMIZERS, Context, line_search
 
 CURVATURES = torch.tensor([0.5, 1.0, 3.0], dtype=torch.float64)
@@ -242,10 +245,12 @@ def test_the_engine_gives_a_line_search_its_loss(
     stack = Stack(runs, arrays)
     for step in range(3):
         batch = stack._batch()
-        before = stack._loss_at(stack.params, batch)
-        square = stack._gradients(stack.params, batch).tree
+        x, targets, keys, _ = batch
+        network, loss = stack.network, LOSSES["cross_entropy"]
+        before = training_losses(network, stack.params, {}, x, targets, loss, keys)
+        square = batch_gradients(network, stack.params, {}, batch, loss, 1).tree
         stack.advance(step + 1)
-        after = stack._loss_at(stack.params, batch)
+        after = training_losses(network, stack.params, {}, x, targets, loss, keys)
         step_size = stack.state["step"][""]
         squares = sum(g.flatten(1).square().sum(1) for g in square.values())
         assert (after <= before - 0.1 * step_size * squares + 1e-12).all()

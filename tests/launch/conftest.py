@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import shutil
 import signal
@@ -14,6 +13,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+
+from tests.processes import descendants
 
 STUDY = """\
 study: small
@@ -74,19 +75,7 @@ class Regatta:
 
     def descendants(self, process: subprocess.Popen[str]) -> dict[int, str]:
         """pid → command line of everything below a command, the workers of Ray included."""
-        parents, commands = {}, {}
-        for entry in Path("/proc").iterdir():
-            if entry.name.isdigit():
-                with contextlib.suppress(OSError):
-                    stat = (entry / "stat").read_text()
-                    commands[int(entry.name)] = (entry / "cmdline").read_bytes().decode()
-                    parents[int(entry.name)] = int(stat.rpartition(")")[2].split()[1])
-        found: dict[int, str] = {}
-        level = {process.pid}
-        while level:
-            level = {pid for pid, parent in parents.items() if parent in level}
-            found |= {pid: commands[pid] for pid in level}
-        return found
+        return descendants(process.pid)
 
     def close(self) -> None:
         for process in self._started:

@@ -121,9 +121,9 @@ def test_every_ending_is_told_apart_and_settled_runs_are_not_run_again(regatta: 
     assert run.loc["fails", "reason"] == f"RuntimeError: no luck with {17 / 8}"
     assert error.splitlines()[1].split('"')[1].endswith("endings.py"), "begins in the user's code"
     assert run.loc["silent", "reason"].startswith("nothing was reported")
-    assert "4" in run.loc["mortal", "error"], "a worker's death is tried again, but not for ever"
+    assert run.loc["mortal", "reason"].startswith("killed its worker 3 times: the process was gone")
     calls = (regatta.folder / "calls").read_text().splitlines()
-    expected = {"good": 1, "fails": 1, "diverges": 1, "silent": 1, "dies": 2, "mortal": 4}
+    expected = {"good": 1, "fails": 1, "diverges": 1, "silent": 1, "dies": 2, "mortal": 3}
     assert {kind: calls.count(f"{kind} 1") for kind in expected} == expected
 
     page = (folder / "report.html").read_text()
@@ -222,7 +222,10 @@ def _steps(folder: Path) -> list[int]:
     return [int(step) for (step,) in found]
 
 
-@pytest.mark.parametrize(("name", "saves"), [("train", "[true, false]"), ("Long", "[true]")])
+@pytest.mark.parametrize(
+    ("name", "saves"),
+    [("train", "[true, false]"), pytest.param("Long", "[true]", marks=pytest.mark.chaos)],
+)
 def test_killed_and_interrupted_studies_go_on(regatta: Regatta, name: str, saves: str) -> None:
     text = (
         f"study: own\ntrainable: long_one:{name}\nsweep: {{config.saves: {saves}}}\n"

@@ -99,6 +99,15 @@ def test_a_new_metric_gets_a_column_and_odd_names_are_quoted(store: Store) -> No
     assert pd.isna(history["valid/loss"].tolist()[1])
 
 
+def test_rows_of_one_report_may_have_different_metrics(store: Store) -> None:
+    rows = [_row("a", 10, lr=0.1), _row("b", 10, lr=0.2, momentum=0.9)]
+    store.record("p", rows, [_outcome("a"), _outcome("b")])
+    history = store.history().set_index("run_id")
+    assert history["lr"].to_dict() == {"a": 0.1, "b": 0.2}
+    assert history.loc["b", "momentum"] == 0.9
+    assert pd.isna(history.loc["a", "momentum"])
+
+
 def test_a_narrowed_study_hides_but_keeps_old_runs(store: Store) -> None:
     store.record("p", [_row("a", 10)], [_outcome("a", status="completed")])
     store.plan_runs([("b", 1, {})])

@@ -113,6 +113,7 @@ def test_it_ends_when_its_launcher_is_killed(study: Path, train: Train) -> None:
     assert logged_steps(folders(study)["r0.1-0"]) == steps(3)
 
 
+@pytest.mark.timed
 @pytest.mark.parametrize("mode", ["error", "hang"])
 def test_a_server_out_of_order_delays_nothing(
     start: Start, study: Path, server: Double, train: Train, mode: str

@@ -307,8 +307,13 @@ class Gpt(Config):
     """Without, the same network has no residual connections."""
     scale: Positive = 1.0
     """Factor on the initial weights of linear layers."""
+    norm: TokenNorm = "layer"
+    """Of each token, before each part and before the last layer."""
+    zero_init: bool = False
+    """Start every residual branch at zero: the weights and bias of its last layer are 0."""
 
     def __post_init__(self) -> None:
+        _check_zero_init(zero_init=self.zero_init, skip=self.skip)
         if self.width % self.heads:
             raise ValueError("heads must divide width")
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import bisect
 import dataclasses
 import hashlib
+import itertools
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -25,6 +26,7 @@ from trainables.configs.base import (
 from trainables.configs.data import Characters, Data
 from trainables.configs.models import Model
 from trainables.configs.optimizers import Optimizer
+from trainables.configs.population import Change, Population
 from trainables.configs.regularization import Augment, BatchGrowth, Swa
 from trainables.configs.schedules import Constant, Schedule
 
@@ -66,7 +68,8 @@ class Target(Config):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Train(Config):
-    """How long and on how much a run trains. Write either ``epochs`` or ``steps``."""
+    """How long and on how much a run trains. Write either ``epochs`` or ``steps``, which counts
+    batches of ``batch_size``."""
 
     epochs: Positive | None = None
     steps: Count | None = None
@@ -100,6 +103,8 @@ class Train(Config):
     """Makes steps of several batches as training goes on; ``batch_size`` is the first size."""
     augment: Augment | None = None
     """Random changes of training images; ``train/loss`` is of images so changed."""
+    changes: tuple[Change, ...] = ()
+    """Hyperparameters of the optimizer that change on the way, in the order of their steps."""
 
     def __post_init__(self) -> None:
         if (self.epochs is None) == (self.steps is None):
@@ -112,6 +117,8 @@ class Train(Config):
             raise ValueError(f"label_smoothing goes with cross_entropy, not with {self.loss}")
         if self.batch_growth is not None:
             _check_growth(self, self.batch_growth)
+        if any(a.step >= b.step for a, b in itertools.pairwise(self.changes)):
+            raise ValueError("changes must be in the order of their steps, one for each")
         if self.batch_size % self.accumulate:
             raise ValueError(
                 f"accumulate: {self.accumulate} does not divide batch_size {self.batch_size}"
@@ -119,8 +126,6 @@ class Train(Config):
 
 
 def _check_growth(train: Train, growth: BatchGrowth) -> None:
-    if train.steps is not None:
-        raise ValueError("batch_growth goes with epochs, not with steps")
     if growth.largest is not None and growth.largest < train.batch_size:
         raise ValueError(
             f"largest: {growth.largest} of batch_growth is below batch_size {train.batch_size}"
@@ -137,6 +142,8 @@ class RunConfig(Config):
     schedule: Schedule = Constant()
     train: Train
     seed: Annotated[int, Bound(ge=0, lt=2**63)] = 0
+    population: Population | None = None
+    """None where the run trains by itself, as all do but for ``search: {name: pbt}``."""
 
 
 def run_id(config: Config) -> str:
@@ -145,21 +152,21 @@ def run_id(config: Config) -> str:
     Fields at their default are left out, so that a new field with a default does not
     rename the runs that exist (golden tests pin the defaults).
     """
-    text = json.dumps(_chosen(config), sort_keys=True, separators=(",", ":"), allow_nan=False)
+    text = json.dumps(chosen(config), sort_keys=True, separators=(",", ":"), allow_nan=False)
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
-def _chosen(value: Any) -> Any:
+def chosen(value: Any) -> Any:
     """``value`` as plain data without the fields of dataclasses that are at their default."""
     if isinstance(value, tuple):
-        return [_chosen(item) for item in value]
+        return [chosen(item) for item in value]
     if not dataclasses.is_dataclass(value):
         return to_plain(value)
     plain = {}
     for field in dataclasses.fields(value):
         item = getattr(value, field.name)
         if field.name == "name" or item != _default(field):
-            plain[field.name] = _chosen(item)
+            plain[field.name] = chosen(item)
     return plain
 
 
@@ -228,8 +235,9 @@ def fusion_key(config: RunConfig) -> str:
 
     Shared: data, model, optimizer apart from its float fields, batch sizes, loss, precision,
     how gradients are taken and clipped, how weights are averaged, augmentation, and the unit of
-    evaluation. Free from lane to lane: float hyperparameters, bounds of clipping, SAM's radius,
-    the decay of an average or when it is taken, schedule, seed, length of training, target.
+    evaluation, and a population. Free from lane to lane: float hyperparameters and their changes
+    on the way, bounds of clipping, SAM's radius, the decay of an average or when it is taken,
+    schedule, seed, length of training, target.
     """
     optimizer = {
         key: value
@@ -250,5 +258,6 @@ def fusion_key(config: RunConfig) -> str:
         "growth": to_plain(train.batch_growth),
         "augment": to_plain(train.augment),
         "average": [train.ema is not None, train.swa is not None],
+        "population": to_plain(config.population),
     }
     return json.dumps(shared, sort_keys=True)

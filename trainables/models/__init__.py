@@ -11,7 +11,8 @@ from torch import nn
 
 from trainables.configs import models as configs
 from trainables.configs.models import Model, UserModel
-from trainables.lanes import derive
+from trainables.configs.run import RunConfig
+from trainables.lanes import Tree, derive, stack
 from trainables.models.convolutional import lenet5, plain
 from trainables.models.gpt import gpt
 from trainables.models.mlp import mlp, preset
@@ -35,6 +36,26 @@ def build(model: Model, input_shape: Sequence[int], outputs: int, seed: int) -> 
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(derive(seed, "init"))
         return builder(input_shape, outputs)
+
+
+def build_lanes(
+    runs: Sequence[RunConfig],
+    input_shape: Sequence[int],
+    outputs: int,
+    device: torch.device,
+    dtype: torch.dtype,
+) -> tuple[nn.Module, Tree, Tree]:
+    """A module of the lanes' model, and each lane's parameters and buffers, (L, …)."""
+    trees: dict[int, tuple[Tree, Tree]] = {}
+    for run in runs:
+        if run.seed not in trees:
+            module = build(run.model, input_shape, outputs, run.seed).to(device=device, dtype=dtype)
+            trees[run.seed] = (
+                {name: p.detach() for name, p in module.named_parameters()},
+                {name: b.detach() for name, b in module.named_buffers()},
+            )
+    params, buffers = (stack([trees[run.seed][part] for run in runs]) for part in (0, 1))
+    return module, params, buffers
 
 
 def _builder(model: Model) -> Builder:

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from trainables.configs.models import Gpt
-from trainables.models.parts import initialize
+from trainables.models.parts import initialize, start_at_zero
 from trainables.models.transformer import block, ends
 
 _STD = 0.02
@@ -38,13 +38,20 @@ def gpt(config: Gpt, input_shape: Sequence[int], outputs: int) -> nn.Module:
         raise ValueError(f"gpt takes tokens (T,), got examples of the shape {tuple(input_shape)}")
     wide = config.width
     layers: list[nn.Module] = [Tokens(outputs, input_shape[0], wide), nn.Dropout(config.dropout)]
+    norm = config.norm == "layer"
     for _ in range(config.depth):
-        layers += block(wide, config.heads, config.dropout, causal=True, skip=config.skip)
-    module = nn.Sequential(*layers, nn.LayerNorm(wide), nn.Linear(wide, outputs))
+        layers += block(
+            wide, config.heads, config.dropout, causal=True, skip=config.skip, norm=norm
+        )
+    last = [nn.LayerNorm(wide)] if norm else []
+    module = nn.Sequential(*layers, *last, nn.Linear(wide, outputs))
     if config.init == "gpt2":
         _as_gpt2(module, config)
     else:
         initialize(module, config.init, "linear", config.scale)
+    if config.zero_init:
+        for end in ends(module):
+            start_at_zero(end)
     return module
 
 

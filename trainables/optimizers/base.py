@@ -83,6 +83,18 @@ def rounded(hyper: Hyper, params: Tree) -> Hyper:
     return {name: values.to(dtype) for name, values in hyper.items()}
 
 
+def addcmul(
+    tensors: list[Tensor], factors: Tensor, others: list[Tensor], *, value: float = 1
+) -> list[Tensor]:
+    """t + value · f · o for each tensor (L, …) with its other, and f (L,) in their type.
+
+    One call from Python for all of them: many small tensors are quicker so.
+    """
+    shapes = {dims: factors.view(-1, *[1] * (dims - 1)) for dims in {t.dim() for t in tensors}}
+    wide = [shapes[tensor.dim()] for tensor in tensors]
+    return list(torch._foreach_addcmul(tensors, wide, others, value=value))
+
+
 def value(hyper: Hyper, name: str) -> Tensor:
     """A hyperparameter (L,), 0 where every lane has 0."""
     return hyper[name] if name in hyper else torch.zeros_like(hyper["lr"])

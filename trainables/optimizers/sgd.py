@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import torch
-from torch import Tensor
-
 from trainables.configs.optimizers import Optimizer as OptimizerConfig
 from trainables.configs.optimizers import Sgd
 from trainables.lanes import State, Tree
@@ -12,10 +9,8 @@ from trainables.optimizers.base import (
     Context,
     Hyper,
     Optimizer,
-    coupled,
-    each,
+    addcmul,
     rounded,
-    shaped,
     zeros_like,
 )
 
@@ -35,16 +30,16 @@ def _update(
     config = context.config
     assert isinstance(config, Sgd)
     hyper = rounded(hyper, params)
-    momentum = hyper.get("momentum")
-
-    def rule(param: Tensor, grad: Tensor, old: Tree) -> tuple[Tensor, Tree]:
-        if momentum is not None:
-            mu = shaped(momentum, param)
-            old = {"momentum": torch.addcmul(grad, mu, old["momentum"])}
-            grad = torch.addcmul(grad, mu, old["momentum"]) if config.nesterov else old["momentum"]
-        return torch.addcmul(param, shaped(hyper["lr"], param), grad, value=-1), old
-
-    return each(rule, params, coupled(grads, params, hyper), state)
+    weights, steps = list(params.values()), [grads[name] for name in params]
+    if "weight_decay" in hyper:
+        steps = addcmul(steps, hyper["weight_decay"], weights)
+    if "momentum" in hyper:
+        memory = [state["momentum"][name] for name in params]
+        memory = addcmul(steps, hyper["momentum"], memory)
+        steps = addcmul(steps, hyper["momentum"], memory) if config.nesterov else memory
+        state = {"momentum": dict(zip(params, memory, strict=True))}
+    new = addcmul(weights, hyper["lr"], steps, value=-1)
+    return dict(zip(params, new, strict=True)), state
 
 
 sgd = Optimizer(_init, _update)

@@ -7,9 +7,10 @@ import math
 import pandas as pd
 
 from orchestrator.report.figures import draw_basin
-from orchestrator.report.labels import Axis
+from orchestrator.report.labels import Axis, in_words, long_name
 from orchestrator.report.results import Results, best_over_rest
 from orchestrator.report.sections.model import Figure, Section, Table
+from orchestrator.report.sections.scatter import scatter_section
 from orchestrator.report.statistics import Basin, find_basin
 from orchestrator.report.text import NONE, count, is_loss, listed, metric_words, number
 
@@ -27,6 +28,8 @@ def basin_section(results: Results) -> Section:
             lead=f"The {words} against a hyperparameter.",
             finding="Not applicable: no numeric hyperparameter was swept.",
         )
+    if results.drawn:
+        return scatter_section(results)
     name = long_name(axis)
     title = "The learning-rate basin" if axis.name == "lr" else f"The basin of {axis.name}"
     lead = f"Final {words} against the {name}{_rest(results, axis, group)}."
@@ -36,6 +39,7 @@ def basin_section(results: Results) -> Section:
     order, dropped = _shown_groups(data, group, results.mode)
     data = data[data["group"].isin(order)]
     basins = _basins(data, axis, order, results)
+    open_groups = _thin(data)
     waiting = set(data.loc[data["status"].isin(UNFINISHED), "group"])
     group_title = group.name if group else "metric"
     log_y = is_loss(results.metric) and bool((data["value"].dropna() > 0).all())
@@ -50,26 +54,23 @@ def basin_section(results: Results) -> Section:
     )
     caption = (
         f"Final {words} against the {name}. Points: single runs. Lines: means over seeds, where "
-        "every seed completed. Crosses along the top: diverged runs."
+        "every seed has a final value. Along the top: runs without one, which diverged (×) or were "
+        "stopped (▽)."
     )
     columns = {"x": axis.path, "group": group_title, "value": results.metric}
     return Section(
         title=title,
         lead=lead,
-        finding=_finding(basins, axis, results, bool(waiting)) + dropped,
+        finding=_finding(basins, results, bool(waiting), _early(data), thin=bool(open_groups))
+        + dropped,
         figures=[Figure(name="basin", chart=chart, caption=caption, data=data, columns=columns)],
-        tables=[_table(basins, axis, group_title, words, waiting)] if basins else [],
+        tables=[_table(basins, axis, group_title, words, waiting, open_groups)] if basins else [],
         notes=[
             f"“Within 10 %” is the stretch around the best in which the mean {words} is worse by "
             "at most a tenth of its best value, interpolated between swept values; ≤ and ≥ mark an "
             "end beyond which nothing was measured with every seed."
         ],
     )
-
-
-def long_name(axis: Axis) -> str:
-    """The axis in words, for titles of figures."""
-    return "peak learning rate" if axis.path == "optimizer.lr" else axis.name
 
 
 def _rest(results: Results, axis: Axis, group: Axis | None) -> str:
@@ -113,14 +114,36 @@ def _basins(data: pd.DataFrame, axis: Axis, order: list[str], results: Results) 
     return dict(sorted(basins.items(), key=lambda item: sign * item[1].best_y))
 
 
-def _finding(basins: dict[str, Basin], axis: Axis, results: Results, waiting: bool) -> str:
+def _early(data: pd.DataFrame) -> pd.Series:
+    """The runs that were stopped before they could be compared."""
+    return data["status"].eq("stopped") & data["value"].isna()
+
+
+def _thin(data: pd.DataFrame) -> set[str]:
+    """Groups of which early stopping has left fewer than three points: no curve to speak of."""
+    points = data[data["complete"]].groupby("group")["x"].nunique()
+    return {group for group in data.loc[_early(data), "group"] if points.get(group, 0) < 3}
+
+
+def _finding(
+    basins: dict[str, Basin], results: Results, waiting: bool, early: pd.Series, *, thin: bool
+) -> str:
+    axis, group = results.x_axis, results.group_axis
+    assert axis is not None
     if not basins:
-        return f"No value of {axis.name} has completed with every seed."
+        return f"No value of {axis.name} has a final value with every seed."
     text, best = next(iter(basins.items()))
-    of_group = f", reached by {text}" if len(basins) > 1 else ""
+    of_group = f", reached by {in_words(text, group)}" if len(basins) > 1 else ""
     words = metric_words(results.metric)
     first = f"The best {words} is at {axis.name} {axis.texts[best.best_x]}{of_group}."
-    return " ".join([first, _edges(basins, axis, waiting), _widths(basins, axis)]).strip()
+    stopped = (
+        f"{early.sum():,} of the {len(early):,} runs were stopped early: where they would have "
+        "ended is not known."
+        if early.any()
+        else ""
+    )
+    shape = [] if thin and not waiting else [_edges(basins, axis, waiting), _widths(basins, axis)]
+    return " ".join(part for part in [first, *shape, stopped] if part)
 
 
 def _edges(basins: dict[str, Basin], axis: Axis, waiting: bool) -> str:
@@ -169,14 +192,19 @@ def _decades(basin: Basin) -> str:
 
 
 def _table(
-    basins: dict[str, Basin], axis: Axis, group_title: str, words: str, waiting: set[str]
+    basins: dict[str, Basin],
+    axis: Axis,
+    group_title: str,
+    words: str,
+    waiting: set[str],
+    thin: set[str],
 ) -> Table:
     rows = [
         [
             text,
             axis.texts[basin.best_x],
             number(basin.best_y, pad=True),
-            "not yet known" if text in waiting else _where(basin),
+            "not yet known" if text in waiting else "not known" if text in thin else _where(basin),
             f"{'≤ ' if basin.open_low else ''}{number(basin.low)} – "
             f"{'≥ ' if basin.open_high else ''}{number(basin.high)}",
             f"{'≥ ' if basin.open_low or basin.open_high else ''}{basin.decades:.2f}"

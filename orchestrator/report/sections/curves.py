@@ -105,8 +105,12 @@ def _finding(results: Results, data: pd.DataFrame, clock: str, top: list[str]) -
             f"The best configuration, {top[0]}, is at its best at the last evaluation: {words} "
             f"{number(last['value'])} at {clock} {number(last['x'])}{late}: no sign of overfitting."
         )
-    return (
+    reached = (
         f"The best configuration, {top[0]}, is at its best {words}, {number(peak['value'])}, at "
-        f"{clock} {number(peak['x'])} of {number(last['x'])}, and ends at "
-        f"{number(last['value'])}: it gets worse again before training ends."
+        f"{clock} {number(peak['x'])} of {number(last['x'])}"
+    )
+    if number(last["value"], 4) == number(peak["value"], 4):
+        return f"{reached}, and ends with the same."
+    return (
+        f"{reached}, and ends at {number(last['value'])}: it gets worse again before training ends."
     )

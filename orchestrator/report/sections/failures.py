@@ -34,8 +34,11 @@ def _finding(results: Results, lost: pd.DataFrame) -> str:
         for status, verb in zip(ENDED, ("failed", "diverged", "stopped early"), strict=True)
         if (lost["status"] == status).any()
     ]
+    saved = str(results.meta.get("saved") or "")
+    if saved and lost["status"].eq("stopped").all():
+        return saved
     first = f"{listed(counts)} of {len(results.runs):,}."
-    return f"{first}{_threshold(results)}"
+    return f"{first}{_threshold(results)}{' ' + saved if saved else ''}"
 
 
 def _threshold(results: Results) -> str:

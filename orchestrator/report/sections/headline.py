@@ -9,6 +9,7 @@ import pandas as pd
 
 from orchestrator.report.results import Results
 from orchestrator.report.sections.model import Section, Table
+from orchestrator.report.sections.stopped import stopped_table
 from orchestrator.report.statistics import Difference, difference_between, summarize
 from orchestrator.report.text import (
     NONE,
@@ -17,6 +18,7 @@ from orchestrator.report.text import (
     fixed,
     listed,
     metric_words,
+    number,
     plus_minus,
     signed,
 )
@@ -33,7 +35,9 @@ def headline_section(results: Results) -> Section:
         f"{'lowest' if results.mode == 'min' else 'highest'} first."
     )
     if ranked.empty:
-        return Section(title=title, lead=lead, finding=_nothing(results))
+        stopped = stopped_table(results, ranked)
+        tables = [stopped] if stopped else []
+        return Section(title=title, lead=lead, finding=_nothing(results), tables=tables)
     top = ranked.head(results.top)
     differences = {
         label: difference_between(results.runs, label, str(top.index[0])) for label in top.index[1:]
@@ -43,7 +47,10 @@ def headline_section(results: Results) -> Section:
         title=title,
         lead=lead,
         finding=_finding(results, ranked, differences, decimals),
-        tables=[_table(results, top, differences, decimals)],
+        tables=[
+            _table(results, top, differences, decimals),
+            *filter(None, [stopped_table(results, ranked)]),
+        ],
         notes=_notes(results, ranked),
     )
 
@@ -51,14 +58,17 @@ def headline_section(results: Results) -> Section:
 def _nothing(results: Results) -> str:
     """Why nothing is ranked."""
     finals = [str(c).removeprefix("final/") for c in results.runs if str(c).startswith("final/")]
-    if finals and results.metric not in finals and (results.runs["status"] == "completed").any():
+    if finals and results.metric not in finals and results.runs["whole"].any():
         return f"No run has reported {results.metric}; reported were {listed(finals)}."
-    return f"No configuration has completed {_all_seeds(results)} yet: nothing can be ranked."
+    return f"No configuration has been trained to its end{_all_seeds(results)} yet: {_NOTHING}."
+
+
+_NOTHING = "nothing can be ranked"
 
 
 def _all_seeds(results: Results) -> str:
     n = len(results.seeds)
-    return "its one seed" if n == 1 else f"all {n} seeds"
+    return "" if n == 1 else f" with all {n} seeds"
 
 
 def _finding(
@@ -80,7 +90,7 @@ def _finding(
 
 
 def _runner_up(label: str, difference: Difference, decimals: int) -> str:
-    behind = f"The runner-up, {label}, is {abs(difference.mean):.{decimals}f} behind"
+    behind = f"The runner-up, {label}, {_behind(abs(difference.mean), decimals)}"
     if math.isnan(difference.low):
         return f"{behind}; with one shared seed nobody can say whether that is chance."
     interval = _interval(difference, decimals)
@@ -90,6 +100,13 @@ def _runner_up(label: str, difference: Difference, decimals: int) -> str:
         else "with these seeds it is not distinguishable from the best"
     )
     return f"{behind} (95 % interval of the difference {interval}): {verdict}."
+
+
+def _behind(gap: float, decimals: int) -> str:
+    if gap == 0:
+        return "is equal to it"
+    text = f"{gap:.{decimals}f}"
+    return f"is {text if float(text) else f'less than {10**-decimals:.{decimals}f}'} behind"
 
 
 def _ties(differences: dict[str, Difference]) -> str:
@@ -122,6 +139,8 @@ def _table(
     for metric in _tested(results.metric):
         if metric != results.metric and f"final/{metric}" in results.runs:
             columns[metric_words(metric)] = _means(results, metric, top.index)
+    if (epochs := _epochs(results, top.index)) is not None:
+        columns["epochs"] = epochs
     columns["seeds"] = [str(int(n)) for n in top["n"]]
     if differences:
         columns["difference to best [95 %]"] = [NONE] + [
@@ -132,6 +151,13 @@ def _table(
         ]
     rows = list(zip(*columns.values(), strict=True))
     return Table(head=list(columns), rows=rows, align="rl" + "r" * (len(columns) - 2))
+
+
+def _epochs(results: Results, labels: pd.Index) -> list[str] | None:
+    """How long the ranked ones trained, where that was not the same."""
+    runs = results.runs[results.runs["configuration"].isin(labels)]
+    means = runs.groupby("configuration")["epochs"].mean().loc[labels]
+    return [number(float(mean)) for mean in means] if means.nunique() > 1 else None
 
 
 def _tested(objective: str) -> list[str]:
@@ -152,9 +178,14 @@ def _notes(results: Results, ranked: pd.DataFrame) -> list[str]:
     left = results.runs[~results.runs["configuration"].isin(ranked.index)]
     if len(left):
         notes.append(
-            f"Ranked: {count(len(ranked), 'configuration')} that completed "
-            f"{_all_seeds(results)}. Not ranked: {_reasons(left)}, since a mean over the "
-            "seeds that survive would flatter them."
+            f"Ranked: {count(len(ranked), 'configuration')} trained to the end"
+            f"{_all_seeds(results)}. Not ranked: {_reasons(left)}{_why(results, left)}."
+        )
+    ended = results.runs[results.runs["whole"] & (results.runs["status"] == "stopped")]
+    if len(ended):
+        notes.append(
+            f"Ended by patience, or by ASHA at its max, and ranked: {count(len(ended), 'run')}. "
+            "That is all the training that the study gives them, whatever others come to."
         )
     split = metric_words(results.metric).split()[0]
     tested = any(f"final/{metric}" in results.runs for metric in TESTED)
@@ -170,6 +201,16 @@ def _notes(results: Results, ranked: pd.DataFrame) -> list[str]:
         f"{count(len(ranked), 'configuration')}."
     )
     return notes
+
+
+def _why(results: Results, left: pd.DataFrame) -> str:
+    """Why it would not be fair to rank them."""
+    why = []
+    if (left["status"].eq("stopped") & ~left["whole"]).any():
+        why.append("runs that were stopped had less training than those above")
+    if len(results.seeds) > 1:
+        why.append("a mean over the seeds that survive would flatter")
+    return f", since {listed(why)}" if why else ""
 
 
 def _reasons(left: pd.DataFrame) -> str:

@@ -5,9 +5,8 @@ from __future__ import annotations
 import pandas as pd
 
 from orchestrator.report.figures import draw_heat_map
-from orchestrator.report.labels import Axis
+from orchestrator.report.labels import Axis, in_words, long_name
 from orchestrator.report.results import Results, best_over_rest
-from orchestrator.report.sections.basin import long_name
 from orchestrator.report.sections.model import Figure, Section
 from orchestrator.report.text import count, is_loss, metric_words, number
 
@@ -15,7 +14,10 @@ MOST_COLUMNS = 40
 TITLE = "The whole grid"
 
 
-def heat_map_section(results: Results) -> Section:
+def heat_map_section(results: Results) -> Section | None:
+    """None where values were drawn, so that there is no grid."""
+    if results.drawn:
+        return None
     axis, group = results.x_axis, results.group_axis
     words = metric_words(results.metric)
     lead = f"Mean final {words} for each pair of values; brighter is better."
@@ -42,7 +44,7 @@ def heat_map_section(results: Results) -> Section:
     )
     caption = (
         f"Mean final {words} over seeds. Grey: not complete with every seed; × n: n of the "
-        "seeds diverged."
+        "seeds diverged; ▽: stopped early."
     )
     columns = {"x": axis.path, "y": group.path, "value": results.metric}
     figure = Figure(name="grid", chart=chart, caption=caption, data=cells, columns=columns)
@@ -52,15 +54,26 @@ def heat_map_section(results: Results) -> Section:
 
 
 def _cells(runs: pd.DataFrame, axis: Axis) -> pd.DataFrame:
-    """One row a cell: x, y (labels), value, runs, diverged, text."""
+    """One row a cell: x, y (labels), value, runs, diverged, stopped, text."""
     cells = (
-        runs.assign(value=runs["value"].where(runs["complete"]), lost=runs["status"] == "diverged")
+        runs.assign(
+            value=runs["value"].where(runs["complete"]),
+            lost=runs["status"] == "diverged",
+            early=(runs["status"] == "stopped") & runs["value"].isna(),
+        )
         .groupby(["x", "group"], sort=False, as_index=False)
-        .agg(value=("value", "mean"), runs=("seed", "size"), diverged=("lost", "sum"))
+        .agg(
+            value=("value", "mean"),
+            runs=("seed", "size"),
+            diverged=("lost", "sum"),
+            stopped=("early", "sum"),
+        )
     )
     text = [
-        number(value, pad=True) if value == value else f"×{lost}" if lost else "–"
-        for value, lost in zip(cells["value"], cells["diverged"], strict=True)
+        number(value, pad=True) if value == value else f"×{lost}" if lost else "▽" if early else "–"
+        for value, lost, early in zip(
+            cells["value"], cells["diverged"], cells["stopped"], strict=True
+        )
     ]
     named = cells.assign(x=cells["x"].map(axis.texts), text=text)
     return named.rename(columns={"group": "y"})
@@ -74,10 +87,14 @@ def _finding(cells: pd.DataFrame, axis: Axis, group: Axis, results: Results) -> 
     lost = int((cells["diverged"] > 0).sum())
     diverged = f" In {count(lost, 'cell')} of {len(cells)} a run diverged." if lost else ""
     ends = (
-        f"From {number(best['value'])} ({best['y']}, {axis.name} {best['x']}) to "
-        f"{number(worst['value'])} ({worst['y']}, {axis.name} {worst['x']})."
+        f"From {number(best['value'])} ({in_words(best['y'], group)}, {axis.name} {best['x']}) to "
+        f"{number(worst['value'])} ({in_words(worst['y'], group)}, {axis.name} {worst['x']})."
     )
-    return f"{ends}{_strength(known, axis, group)}{diverged}"
+    early = int(((cells["stopped"] > 0) & cells["value"].isna()).sum())
+    stopped = f" In {early} of {len(cells)} cells runs were stopped early." if early else ""
+    # What a few survivors span says nothing of an axis.
+    strength = _strength(known, axis, group) if 2 * len(known) >= len(cells) else ""
+    return f"{ends}{strength}{diverged}{stopped}"
 
 
 def _strength(known: pd.DataFrame, axis: Axis, group: Axis) -> str:

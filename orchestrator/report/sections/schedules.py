@@ -12,6 +12,8 @@ from orchestrator.report.statistics import thinned
 from orchestrator.report.text import listed
 
 TITLE = "The schedules"
+MOST = 12
+"""So many lines can be told apart."""
 
 
 def schedules_section(results: Results) -> Section | None:
@@ -22,7 +24,7 @@ def schedules_section(results: Results) -> Section | None:
         why = "Not applicable: no run has recorded its learning rate."
         return Section(title=TITLE, lead=lead, finding=why)
     clock = time_column(results.history)
-    data, order = schedule_data(results, clock)
+    data, order, whose = schedule_data(results, clock)
     chart = draw_curves(
         data,
         x_title=f"{clock}s",
@@ -40,13 +42,14 @@ def schedules_section(results: Results) -> Section | None:
     return Section(
         title=TITLE,
         lead=lead,
-        finding=f"Mean share of the peak over all evaluations: {listed(parts, 12)}.",
+        finding=f"Mean share of the peak over all evaluations: {listed(parts, MOST)}.{whose}",
         figures=[figure],
     )
 
 
-def schedule_data(results: Results, clock: str) -> tuple[pd.DataFrame, list[str]]:
-    """One row a point: group, x, value (lr / peak); and the schedules in the study's order.
+def schedule_data(results: Results, clock: str) -> tuple[pd.DataFrame, list[str], str]:
+    """One row a point: group, x, value (lr / peak); the schedules in the study's order; and a
+    sentence on which they are, where there are too many to draw.
 
     Of each schedule, the run with the longest history is taken (completed ones first). The
     peak is ``config.optimizer.lr``, or the highest rate recorded where that is not known.
@@ -57,13 +60,20 @@ def schedule_data(results: Results, clock: str) -> tuple[pd.DataFrame, list[str]
     candidates = runs.assign(
         schedule=runs[axis.column].map(axis.texts) if axis else _only_name(runs),
         rows=runs["run_id"].map(rows).fillna(0),
-        done=runs["status"] == "completed",
+        done=runs["whole"],
     )
     candidates = candidates[candidates["rows"] > 0]
-    chosen = candidates.sort_values(["done", "rows"], ascending=False, kind="stable")
-    chosen = chosen.drop_duplicates("schedule")
+    whose = ""
+    if (many := candidates["schedule"].nunique()) > MOST:
+        best = list(results.ranked().index[: results.top])
+        chosen = candidates["configuration"].isin(best).sort_values(ascending=False, kind="stable")
+        some = candidates.loc[chosen.index, "schedule"].drop_duplicates()[: len(best) or MOST]
+        candidates = candidates[candidates["schedule"].isin(some)]
+        whose = f" Shown: {len(some)} of {many}{', those of the best configurations' * bool(best)}."
+    longest = candidates.sort_values(["done", "rows"], ascending=False, kind="stable")
+    longest = longest.drop_duplicates("schedule")
     parts = []
-    for _, run in chosen.iterrows():
+    for _, run in longest.iterrows():
         own = history[history["run_id"] == run["run_id"]]
         own = own.iloc[thinned(len(own), MOST_POINTS)]
         peak = float(run.get("config.optimizer.lr") or own["lr"].max() or 1.0)
@@ -72,7 +82,10 @@ def schedule_data(results: Results, clock: str) -> tuple[pd.DataFrame, list[str]
     data = pd.concat(parts, ignore_index=True)
     present = list(dict.fromkeys(data["group"]))
     order = [text for text in axis.texts.values() if text in present] if axis else present
-    return data, order
+    if axis is not None and axis.numeric:
+        named = {text: f"{axis.name} {text}" for text in order}
+        data, order = data.assign(group=data["group"].map(named)), [*named.values()]
+    return data, order, whose
 
 
 def _only_name(runs: pd.DataFrame) -> pd.Series | str:

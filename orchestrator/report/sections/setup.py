@@ -7,12 +7,18 @@ from typing import Any
 
 import pandas as pd
 
+from orchestrator.report.labels import Axis
 from orchestrator.report.results import Results
 from orchestrator.report.sections.model import Block, Section, Table
 from orchestrator.report.text import NONE, count, duration, listed, number
+from orchestrator.store import to_come
 
 ORDER = ("completed", "stopped", "diverged", "failed", "running", "pending")
 """Every status, in the order of the report."""
+
+
+MOST_VALUES = 24
+"""An axis with more values is told by its ends."""
 
 
 def status_counts(runs: pd.DataFrame) -> dict[str, int]:
@@ -52,19 +58,27 @@ def _finding(results: Results) -> str:
         return "Nothing has been planned yet."
     counts = status_counts(runs)
     unfinished = counts.get("running", 0) + counts.get("pending", 0)
-    done = len(runs) - unfinished
+    done, later = len(runs) - unfinished, to_come(results.meta, len(runs))
     configurations = runs["configuration"].nunique()
     shape = f"{count(configurations, 'configuration')} × {count(len(results.seeds), 'seed')}"
-    statuses = listed([f"{n:,} {status}" for status, n in counts.items()])
+    known = [f"{n:,} {status}" for status, n in counts.items()]
+    statuses = listed([*known, *([f"{later:,} not suggested yet"] if later else [])], 7)
     state = (
-        f"The study is not finished: {done:,} of {count(len(runs), 'run')} are done; "
+        f"The study is not finished: {done:,} of {count(len(runs) + later, 'run')} are done; "
         "all that follows is provisional. "
-        if unfinished
+        if unfinished or later
         else ""
     )
-    varied = listed([f"{axis.name} ({len(axis.texts)} values)" for axis in results.axes])
+    varied = listed([f"{axis.name} ({_values(axis)})" for axis in results.axes])
     swept = f" Swept: {varied}." if varied else ""
     return f"{state}{shape}, {count(len(runs), 'run')}: {statuses}.{swept}"
+
+
+def _values(axis: Axis) -> str:
+    """``3 values``; of a numeric axis with many of them ``0.0001 to 3``."""
+    if axis.numeric and len(axis.texts) > MOST_VALUES:
+        return f"{number(min(axis.texts))} to {number(max(axis.texts))}"
+    return count(len(axis.texts), "value")
 
 
 def _facts(results: Results) -> list[tuple[str, str]]:

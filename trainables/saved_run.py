@@ -1,0 +1,74 @@
+"""Runs that have ended, as files: to go on from, or to load with plain PyTorch."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor, nn
+
+from trainables import checkpoint
+from trainables.configs.base import to_plain
+from trainables.engine import Stack
+from trainables.progress import Progress
+from trainables.session import Start
+
+_FORMAT = 1
+
+
+def path_of(folder: Path, run_id: str) -> Path:
+    """Where a run's final state is, ``folder`` being that of all of them."""
+    return folder / f"{run_id}.pt"
+
+
+def save(folder: Path, stack: Stack, ended: Mapping[int, Progress]) -> None:
+    """Writes a file for each of these lanes."""
+    for lane, content in zip(ended, _contents(stack, ended), strict=True):
+        checkpoint.save(path_of(folder, ended[lane].run_id), content)
+
+
+def load_start(folder: Path, run_id: str, best: Mapping[str, float], seconds: float) -> Start:
+    """Where a longer run begins that goes on from ``run_id``.
+
+    Raises:
+        CheckpointError: its file is missing, damaged or of another version.
+    """
+    saved = checkpoint.load(path_of(folder, run_id))
+    if saved.get("format") != _FORMAT:
+        raise checkpoint.CheckpointError("it is of another version")
+    return Start(saved["lane"], best, seconds)
+
+
+def _contents(stack: Stack, ended: Mapping[int, Progress]) -> Iterator[dict[str, Any]]:
+    params, buffers = stack.evaluated()
+    for lane, progress in ended.items():
+        tensors = {name: tensor[lane] for name, tensor in (params | buffers).items()}
+        yield {
+            "format": _FORMAT,
+            "run_id": progress.run_id,
+            "config": to_plain(stack.runs[lane]),
+            "steps": progress.steps,
+            "epochs": progress.epochs,
+            "examples": progress.examples,
+            "final": dict(progress.final),
+            "model": model_state(stack.network.module, tensors),
+            "lane": stack.lane_states([lane]),
+        }
+
+
+def model_state(module: nn.Module, tensors: Mapping[str, Tensor]) -> dict[str, Any]:
+    """What ``module.load_state_dict`` takes, with these values of its parameters and buffers.
+
+    Shared tensors stand under each of their names; buffers that are not kept are left out.
+    """
+    named = itertools.chain(
+        module.named_parameters(remove_duplicate=True), module.named_buffers(remove_duplicate=True)
+    )
+    name_of = {id(tensor): name for name, tensor in named}
+    state = module.state_dict(keep_vars=True)
+    return {
+        key: tensors[name_of[id(value)]].clone() if isinstance(value, Tensor) else value
+        for key, value in state.items()
+    }

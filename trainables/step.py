@@ -1,0 +1,114 @@
+"""One optimizer step of a stack as a function of tensors: what is trained, and may be compiled."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from torch import Tensor
+
+from trainables import precision
+from trainables.clipping import Bounds, clip
+from trainables.configs.optimizers import Optimizer as OptimizerConfig
+from trainables.configs.run import RunConfig
+from trainables.forward import Network, training_losses
+from trainables.gradients import Batch, Gradients, batch_gradients, uphill
+from trainables.lanes import State, Tree
+from trainables.losses import Loss, training_loss
+from trainables.optimizers import OPTIMIZERS, Context, Optimizer
+from trainables.pruning.masks import masked
+
+
+@dataclass(frozen=True, slots=True)
+class Method:
+    """What the lanes of a stack share: no tensor of it changes a number."""
+
+    network: Network
+    loss: Loss
+    optimizer: Optimizer
+    config: OptimizerConfig
+    """For what lanes share (flags such as ``nesterov``)."""
+    parts: int
+    """``train.accumulate``."""
+
+    @classmethod
+    def of(cls, network: Network, run: RunConfig) -> Method:
+        """That of any lane of the stack."""
+        train, optimizer = run.train, OPTIMIZERS[run.optimizer.name]
+        loss = training_loss(train.loss, train.label_smoothing)
+        return cls(network, loss, optimizer, run.optimizer, train.accumulate)
+
+
+class Inputs(NamedTuple):
+    """All tensors that a step reads, (L, …) each."""
+
+    params: Tree
+    state: State
+    buffers: Tree
+    batch: Batch
+    hyper: Tree
+    """Hyperparameters at this step, (L,) float64."""
+    scale: Tree
+    bounds: Bounds
+    sam: Tensor | None
+    """Radius of sharpness-aware minimization, (L,) float64."""
+    masks: Tree
+    """Weights that train (``pruning.masks``); the others are 0, and stay so."""
+
+
+class Outcome(NamedTuple):
+    """What a step makes of them."""
+
+    params: Tree
+    state: State
+    buffers: Tree
+    scale: Tree
+    gradients: Tree
+    """As they were before clipping; 0 where masked."""
+    losses: Tensor
+    scores: Tensor
+
+
+def train_step(method: Method, inputs: Inputs, share: float) -> Outcome:
+    """The gradients of a batch and the optimizer's update. Nothing given is changed.
+
+    Masked weights are no part of the network: their gradients are 0 before anything looks at them
+    (clipping, SAM's way uphill, loss scaling, the optimizer's norms), and they are 0 after the
+    update, whatever it gives to all of a matrix (Muon) or makes of 0/0.
+
+    Args:
+        share: examples of the batch / training examples.
+    """
+    batch, params = inputs.batch, inputs.params
+    found = _gradients(method, inputs, params)
+    gradients = found.tree
+    if inputs.sam is not None:
+        gradients = _gradients(method, inputs, uphill(params, gradients, inputs.sam)).tree
+
+    def loss_at(params: Tree) -> Tensor:
+        """Each lane's loss (L,) on the batch, whole, with other weights."""
+        x, targets, keys, _ = batch
+        return training_losses(
+            method.network, params, inputs.buffers, x, targets, method.loss, keys
+        )
+
+    context = Context(method.config, found.losses, share, loss_at)
+    clipped = clip(gradients, inputs.bounds)
+    new, state = method.optimizer.update(clipped, inputs.state, params, inputs.hyper, context)
+    new = masked(new, inputs.masks)
+    scale = inputs.scale
+    if scale:
+        good = precision.finite(gradients)
+        new = precision.kept_where(good, new, params)
+        state = precision.kept_states(good, state, inputs.state)
+        scale = precision.next_scale(scale, good)
+    return Outcome(new, state, found.buffers, scale, gradients, found.losses, found.scores)
+
+
+def _gradients(method: Method, inputs: Inputs, params: Tree) -> Gradients:
+    """What the batch of every lane says at ``params``."""
+    found = batch_gradients(
+        method.network, params, inputs.buffers, inputs.batch, method.loss, method.parts
+    )
+    tree = masked(precision.unscaled(found.tree, inputs.scale), inputs.masks)
+    return found._replace(tree=tree)
