@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from typing import Any
 
+import pydantic
+
 from orchestrator.spec.sections import SWEPT, checked
+from trainables.configs.population import Population
 from trainables.configs.run import RunConfig
 
 
@@ -21,4 +25,12 @@ def stored_run(plain: Mapping[str, Any]) -> RunConfig:
         if isinstance(found, list):
             raise ValueError(f"{name}.{'.'.join(map(str, found[0].path))}: {found[0].message}")
         sections[name] = found
-    return RunConfig(**sections, seed=plain["seed"])
+    return RunConfig(**sections, seed=plain["seed"], population=_population(plain))
+
+
+def _population(plain: Mapping[str, Any]) -> Population | None:
+    if (found := plain.get("population")) is None:
+        return None
+    # Strict JSON: lists are tuples there, and nothing else is converted.
+    adapter = pydantic.TypeAdapter(Population)
+    return adapter.validate_json(json.dumps(found), strict=True)
