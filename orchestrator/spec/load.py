@@ -53,13 +53,7 @@ def load_study(path: Path | str, overrides: Sequence[str] = ()) -> Study:
         stopping, next(iter(fixed["objectives"]), None), own=own is not None
     )
     fixed["early_stopping"] = rules
-    problems = [
-        *_top_level(root),
-        *wrong_axes,
-        *seed_problems,
-        *fixed_problems,
-        *rule_problems,
-    ]
+    problems = [*_top_level(root), *wrong_axes, *seed_problems, *fixed_problems, *rule_problems]
     plan = planned(root, axes, len(seeds), problems)
     problems += plan.problems + one_objective(root, plan.search, fixed["objectives"])
     if isinstance(plan.search, Pbt):
