@@ -114,6 +114,8 @@ def _checked(connection: sqlite3.Connection, folder: Path) -> sqlite3.Connection
         version = connection.execute("PRAGMA user_version").fetchone()[0]
     except sqlite3.DatabaseError as error:
         raise StoreError(f"{folder / FILE}: damaged ({error})") from error
+    if version == 0:  # its first transaction has not ended
+        raise StoreError(f"{folder / FILE}: has nothing in it yet")
     if version not in READABLE:
         known = " and ".join(map(str, READABLE))
         raise StoreError(f"{folder / FILE}: schema version {version}, this Regatta reads {known}")

@@ -12,7 +12,7 @@ import pytest
 from orchestrator.search.known import kept_suggestions, warm_start
 from orchestrator.search.searchers import PACKAGES, missing_package
 from orchestrator.spec import load_study
-from orchestrator.store import Store
+from orchestrator.store import Store, StoreError
 from tests.launch.conftest import Regatta
 
 pytestmark = pytest.mark.ray
@@ -32,17 +32,19 @@ tracking: {wandb: "off"}
 
 
 def statuses(folder: Path) -> dict[str, str]:
-    if not (folder / "store.sqlite").is_file():
+    try:
+        with Store.open(folder) as store:
+            return store.statuses()
+    except StoreError:  # not there, or not yet
         return {}
-    with Store.open(folder) as store:
-        return store.statuses()
 
 
 def rows(folder: Path) -> int:
-    if not (folder / "store.sqlite").is_file():
+    try:
+        with Store.open(folder) as store:
+            return sum(1 for _ in store.reports())
+    except StoreError:
         return 0
-    with Store.open(folder) as store:
-        return sum(1 for _ in store.reports())
 
 
 def runs_of(folder: Path) -> pd.DataFrame:

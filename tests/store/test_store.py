@@ -144,3 +144,9 @@ def test_missing_damaged_and_newer_stores_are_named(store: Store, tmp_path: Path
     for method in (Store.open, Store.create):
         with pytest.raises(StoreError, match="damaged"):
             method(store.folder)
+
+
+def test_a_store_that_is_just_being_made_is_said_to_be_empty(tmp_path: Path) -> None:
+    (tmp_path / "store.sqlite").touch()
+    with pytest.raises(StoreError, match=r"store\.sqlite: has nothing in it yet"):
+        Store.open(tmp_path)
