@@ -93,6 +93,12 @@ class PackBook:
         return make_task(study, store, name, runs, settings, self._asked, self._slots)
 
 
+def _lanes_a_pack(study: Study, left: Mapping[str, RunConfig], slots: int) -> int:
+    if study.adaptive:
+        return search_lanes(study, slots)
+    return first_lanes(left, slots=slots, most_lanes=study.execution.lanes)
+
+
 def tune_on_demand(
     study: Study,
     store: Store,
@@ -110,12 +116,7 @@ def tune_on_demand(
     least = asked_resources(study, resources)
     slots = count_slots(study, least, resources)
     store.set_meta(machine=machine(resources), slots=slots)
-    most = study.execution.lanes
-    lanes = (
-        search_lanes(study, slots)
-        if study.adaptive
-        else first_lanes(left, slots=slots, most_lanes=most)
-    )
+    lanes = _lanes_a_pack(study, left, slots)
     at_once = packs_at_once(study, store, runs, left, lanes, slots)
     asked = offered(study, least, cpus_of_nodes(), at_once)
     before = store.meta().get("wall_seconds", 0.0)

@@ -108,7 +108,7 @@ def checked(section: str, value: Any, *, own: bool = False) -> Config | list[Fau
 
 def _validated(cls: Any, section: str, value: dict[str, Any]) -> Config | list[Fault]:
     try:
-        config: Config = _adapter(cls).validate_json(json.dumps(value), strict=True)
+        config: Config = adapter(cls).validate_json(json.dumps(value), strict=True)
     except pydantic.ValidationError as error:
         return list(_faults(error, cls, section, value))
     return config
@@ -160,7 +160,7 @@ def _defaults(cls: type[Any]) -> dict[str, Any]:
 
 
 @functools.cache
-def _adapter(cls: type[Any]) -> pydantic.TypeAdapter[Any]:
+def adapter(cls: type[Any]) -> pydantic.TypeAdapter[Any]:
     return pydantic.TypeAdapter(cls)
 
 

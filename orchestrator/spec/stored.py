@@ -6,9 +6,7 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-import pydantic
-
-from orchestrator.spec.sections import SWEPT, checked
+from orchestrator.spec.sections import SWEPT, adapter, checked
 from trainables.configs.population import Population
 from trainables.configs.run import RunConfig
 
@@ -32,5 +30,5 @@ def _population(plain: Mapping[str, Any]) -> Population | None:
     if (found := plain.get("population")) is None:
         return None
     # Strict JSON: lists are tuples there, and nothing else is converted.
-    adapter = pydantic.TypeAdapter(Population)
-    return adapter.validate_json(json.dumps(found), strict=True)
+    population: Population = adapter(Population).validate_json(json.dumps(found), strict=True)
+    return population
