@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import itertools
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -186,7 +186,7 @@ class Stack:
         """All tensors that the next step reads."""
         hyper = self._hyper | {name: rows[self.step] for name, rows in self._courses.items()}
         hyper["lr"] = self._rates[self.step]
-        batch, clipping = self._batch(count=count), self._clipping
+        batch, clipping = self.batch(count=count), self._clipping
         trees = self.params, self.state, self.buffers
         return Inputs(*trees, batch, hyper, self._scale, clipping, self._sam, self.masks)
 
@@ -212,8 +212,8 @@ class Stack:
         with torch.no_grad(), precision.products(self.runs[0].train.precision):
             return compile_step(self._method, self._inputs(), self._share())
 
-    def _batch(self, step: int | None = None, count: int = 1) -> Batch:
-        """The batch of every lane at this step, or another; ``count`` of them as one."""
+    def batch(self, step: int | None = None, count: int = 1) -> Batch:
+        """Every lane's training batch at this step, or another; ``count`` of an epoch as one."""
         step = self.step if step is None else step
         x, targets = self._batches.at(step, count)
         return Batch(x, targets, self._keys + derive(step), self._scale.get("scale"))
@@ -226,16 +226,17 @@ class Stack:
     def _evaluated(self) -> tuple[Tree, Tree]:
         if self._averaging is None:
             return self._optimizer.evaluated(self.params, self.state), self.buffers
+        return self._averaging.evaluated(
+            self.network, self._average, self.params, self.buffers, self.step, self.epoch_batches()
+        )
+
+    def epoch_batches(self) -> Iterator[Batch]:
+        """The training batches of the epoch of the last step, in the parts that they are
+        trained in: what statistics of batch normalization are estimated on."""
         first = max(0, self.step - 1) // self.steps_per_epoch * self.steps_per_epoch
         parts = self.runs[0].train.accumulate
-        batches = (
-            part
-            for step in range(first, first + self.steps_per_epoch)
-            for part in in_parts(self._batch(step), parts)
-        )
-        return self._averaging.evaluated(
-            self.network, self._average, self.params, self.buffers, self.step, batches
-        )
+        for step in range(first, first + self.steps_per_epoch):
+            yield from in_parts(self.batch(step), parts)
 
     def evaluate(self) -> tuple[dict[str, npt.NDArray[np.float64]], npt.NDArray[np.float64]]:
         """Metrics of every lane now, and batch losses since the last evaluation.
