@@ -294,6 +294,13 @@ class Stack:
         made.load_state_dict(state)
         return made
 
+    def begun_with(self, params: Tree, buffers: Tree) -> StackState:
+        """The state of a stack like this one, before its first step, that begins with these."""
+        average = {} if self._averaging is None else self._averaging.begin(params, buffers)
+        state = self._optimizer.init(params, self.runs[0].optimizer)
+        begun = {"params": params, "buffers": buffers, "state": state, "average": average}
+        return {**self.state_dict(), **begun}
+
     def lane_states(self, lanes: Sequence[int]) -> StackState:
         """A copy of everything that training has changed in these lanes (``stack_state``)."""
         return take(self.state_dict(), lanes)

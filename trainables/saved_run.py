@@ -14,6 +14,7 @@ from trainables.configs.base import to_plain
 from trainables.engine import Stack
 from trainables.progress import Progress
 from trainables.session import Start
+from trainables.stack_state import StackState
 
 _FORMAT = 1
 
@@ -39,6 +40,30 @@ def load_start(folder: Path, run_id: str, best: Mapping[str, float], seconds: fl
     if saved.get("format") != _FORMAT:
         raise checkpoint.CheckpointError("it is of another version")
     return Start(saved["lane"], best, seconds)
+
+
+def save_lane(folder: Path, run_id: str, at: int, lane: Mapping[str, Any]) -> None:
+    """Writes a run's lane at a step (batches) that pruned networks begin from."""
+    content = {"format": _FORMAT, "run_id": run_id, "at": at, "lane": dict(lane)}
+    checkpoint.save(_lane_path(folder, run_id, at), content)
+
+
+def load_lane(folder: Path, run_id: str, at: int | None) -> StackState | None:
+    """What ``save_lane`` wrote or, without a step, the lane at the run's end.
+
+    None where the file is missing, damaged or of another version.
+    """
+    path = path_of(folder, run_id) if at is None else _lane_path(folder, run_id, at)
+    try:
+        saved = checkpoint.load(path)
+    except checkpoint.CheckpointError:
+        return None
+    lane: StackState | None = saved["lane"] if saved.get("format") == _FORMAT else None
+    return lane
+
+
+def _lane_path(folder: Path, run_id: str, at: int) -> Path:
+    return folder / f"{run_id}.at-{at}.pt"
 
 
 def _contents(stack: Stack, ended: Mapping[int, Progress]) -> Iterator[dict[str, Any]]:

@@ -196,3 +196,14 @@ def sibling(run: RunConfig) -> RunConfig | None:
     if node.level == 0:
         return dense(run)
     return dataclasses.replace(run, lottery=dataclasses.replace(node, child=0))
+
+
+def ancestors(run: RunConfig) -> list[RunConfig]:
+    """Every network that a run comes from, or is measured against; the dense one first."""
+    if run.lottery is None:
+        return []
+    found = [dense(run)]
+    for parent in (pruned_from(run), sibling(run)):
+        if parent is not None:
+            found += [one for one in (*ancestors(parent), parent) if one not in found]
+    return found
