@@ -293,7 +293,8 @@ class PackSession:
         self._ladder.leave(ended)
 
     def _measure_barriers(self, run_ids: list[str], stack: Stack) -> None:
-        ends = joined([self._ladder.end_of(run_id) for run_id in run_ids])
+        # A dense network has no masks, the tickets beside it have: here they are of no use.
+        ends = joined([{**self._ladder.end_of(run_id), "masks": {}} for run_id in run_ids])
         assert ends is not None
         others = stack.put(stack.runs, ends)
         found = line(stack, others.evaluated())

@@ -78,14 +78,17 @@ class Ladder:
 
         Returns:
             Dense networks that must be trained again for them; pruned ones wait, too.
+
+        Raises:
+            ValueError: training is rewound to its end. Then none waits.
         """
+        self._needs |= {name: self._needs_of(run) for name, run in nodes.items()}
         self.waiting |= nodes
         dense: dict[str, RunConfig] = {}
         queue = list(nodes.items())
         while queue:
             name, run = queue.pop()
             known = {run_id(parent): parent for parent in lottery.ancestors(run)}
-            self._needs[name] = self._needs_of(run)
             for need in self._needs[name].values():
                 there = need.run_id in (*present, *self.waiting, *dense)
                 if there or self._loaded(need):
@@ -95,6 +98,7 @@ class Ladder:
                 if again.lottery is None:
                     dense[need.run_id] = again
                 else:
+                    self._needs[need.run_id] = self._needs_of(again)
                     self.waiting[need.run_id] = again
                     queue.append((need.run_id, again))
         return dense
