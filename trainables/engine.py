@@ -25,6 +25,7 @@ from trainables.hyper import courses, cycled_field, hyperparameters, learning_ra
 from trainables.lanes import State, Tree, derive, norm
 from trainables.losses import LOSSES
 from trainables.precision import LOW
+from trainables.pruning import masks
 from trainables.stack_state import StackState, join, moved, take
 from trainables.step import Inputs, Method, Outcome, train_step
 
@@ -133,6 +134,7 @@ class Stack:
         self._grad_norm = torch.zeros(self.lanes, device=device)
         self._average: Tree = {}
         self.masks: Tree = {}
+        self._mask_bits: Tree = {}
         if self._averaging is not None:
             self._average = self._averaging.begin(self.params, self.buffers)
 
@@ -187,8 +189,8 @@ class Stack:
         hyper = self._hyper | {name: rows[self.step] for name, rows in self._courses.items()}
         hyper["lr"] = self._rates[self.step]
         batch, clipping = self.batch(count=count), self._clipping
-        trees = self.params, self.state, self.buffers
-        return Inputs(*trees, batch, hyper, self._scale, clipping, self._sam, self.masks)
+        trees, kept = (self.params, self.state, self.buffers), self._mask_bits
+        return Inputs(*trees, batch, hyper, self._scale, clipping, self._sam, kept)
 
     def _share(self, count: int = 1) -> float:
         """Examples of a step / training examples."""
@@ -361,3 +363,4 @@ class Stack:
         self._grad_norm = saved["grad_norm"]
         self._scale, self._average = saved["scale"], saved["average"]
         self.masks = saved["masks"]
+        self._mask_bits = masks.bits(self.masks, self.params)

@@ -18,10 +18,8 @@ from trainables.configs.schedules import cycling
 from trainables.data.dataset import DataSet
 from trainables.engine import Stack
 from trainables.pack_stacks import PackStacks, Settings, Start
-from trainables.probes.line import barriers, line, line_rows
-from trainables.probes.sparsity import density_rows, sparsity, supermask
 from trainables.procedures.lottery import NO_ARCHIVE, Archive, Ladder, with_ancestors
-from trainables.procedures.tickets import joined
+from trainables.procedures.measures import after_training, before_training
 from trainables.progress import Progress, Report, row, verdict, with_best
 from trainables.stack_width import Choice, attempt, release_memory
 
@@ -129,7 +127,9 @@ class PackSession:
                 self._stacks.append((run_ids, stack))
                 for run_id in run_ids:
                     self._begin(run_id, stack)
-                self._measure_begun(run_ids, stack)
+                found = before_training(run_ids, stack)
+                self._measured |= found.values
+                self._probes += found.rows
 
     def _begin(self, run_id: str, stack: Stack) -> None:
         start, progress = self._plan.starts.pop(run_id, None), self.progress[run_id]
@@ -268,39 +268,26 @@ class PackSession:
         progress.epochs = stack.step / stack.steps_per_epoch
         progress.examples = stack.step * self._plan.runs[progress.run_id].train.batch_size
 
-    def _measure_begun(self, run_ids: list[str], stack: Stack) -> None:
-        """What there is to know of pruned networks before they train."""
-        if not stack.masks:
-            return
-        found = zip(run_ids, sparsity(stack), supermask(stack), strict=True)
-        self._measured |= {run_id: shares | metrics for run_id, shares, metrics in found}
-        self._probes += density_rows(stack, run_ids)
-
     def _observe_ended(self, run_ids: list[str], stack: Stack) -> None:
         """Keeps the ends that networks wait for, and measures children against their siblings."""
-        self._ladder.observe_ended(run_ids, stack, self.progress)
-        for run_id in self._ladder.satisfied():
-            if self.progress[run_id].status == "running":
-                self.progress[run_id].status = "stopped"
-        ended = [r for r in run_ids if self.progress[r].status != "running"]
-        whole = [
-            r
-            for r in ended
-            if r in self._ladder.siblings and self.progress[r].status in ("completed", "stopped")
+        ladder, progress = self._ladder, self.progress
+        ladder.observe_ended(run_ids, stack, progress)
+        for run_id in ladder.satisfied():
+            if progress[run_id].status == "running":
+                progress[run_id].status = "stopped"
+        ended = [run_id for run_id in run_ids if progress[run_id].status != "running"]
+        children = [
+            run_id
+            for run_id in ended
+            if run_id in ladder.siblings and progress[run_id].status in ("completed", "stopped")
         ]
-        if whole:
-            self._measure_barriers(whole, stack.keep([run_ids.index(r) for r in whole]))
-        self._ladder.leave(ended)
-
-    def _measure_barriers(self, run_ids: list[str], stack: Stack) -> None:
-        # A dense network has no masks, the tickets beside it have: here they are of no use.
-        ends = joined([{**self._ladder.end_of(run_id), "masks": {}} for run_id in run_ids])
-        assert ends is not None
-        others = stack.put(stack.runs, ends)
-        found = line(stack, others.evaluated())
-        for run_id, values in zip(run_ids, barriers(found), strict=True):
-            self.progress[run_id].final |= values
-        self._probes += line_rows(found, run_ids)
+        if children:
+            own = stack.keep([run_ids.index(run_id) for run_id in children])
+            found = after_training(children, own, [ladder.end_of(child) for child in children])
+            self._probes += found.rows
+            for run_id, values in found.values.items():
+                progress[run_id].final |= values
+        ladder.leave(ended)
 
     def _show_ended(self, run_ids: list[str], stack: Stack) -> None:
         standing = {lane: self.progress[run_id] for lane, run_id in enumerate(run_ids)}
