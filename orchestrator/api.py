@@ -252,7 +252,8 @@ def export_results(
 ) -> list[Path]:
     """``runs`` and ``history`` as Parquet, and as CSV where asked; returns the files written.
 
-    Of a study with populations also ``population``: who went on as whom, with what.
+    Of a study with populations also ``population``: who went on as whom, with what. Where
+    something was measured at several places of runs also ``probes``. See ``docs/export.md``.
 
     Raises:
         StoreError: there is no readable store in ``folder``.
@@ -261,9 +262,8 @@ def export_results(
 
     with Store.open(Path(folder)) as store:
         tables = {"runs": store.runs(), "history": store.history()}
-        population = store.population()
-    if len(population):
-        tables["population"] = population
+        others = {"population": store.population(), "probes": store.probes()}
+    tables |= {name: table for name, table in others.items() if len(table)}
     return export(tables, Path(output), form)
 
 

@@ -95,6 +95,7 @@ class Driver:
             "notes": {},
             "threads": 1,
             "events": [],
+            "probes": [],
         }
         self.recorder.on_trial_result(0, [], self.trials[trial], result | {"finished": finished})
 
