@@ -56,10 +56,19 @@ def load_start(folder: Path, run_id: str, best: Mapping[str, float], seconds: fl
     Raises:
         CheckpointError: its file is missing, damaged or of another version.
     """
+    return Start(load(folder, run_id)["lane"], best, seconds)
+
+
+def load(folder: Path, run_id: str) -> dict[str, Any]:
+    """What ``save`` wrote of a run.
+
+    Raises:
+        CheckpointError: its file is missing, damaged or of another version.
+    """
     saved = checkpoint.load(path_of(folder, run_id))
     if saved.get("format") != _FORMAT:
         raise checkpoint.CheckpointError("it is of another version")
-    return Start(saved["lane"], best, seconds)
+    return saved
 
 
 def save_lane(folder: Path, run_id: str, at: int, lane: Mapping[str, Any]) -> None:
