@@ -77,14 +77,12 @@ def _ticket(runs: Path, run_id: str, begun: int | None) -> dict[str, Any]:
 
 
 def _first_steps(runs: Path) -> dict[str, int]:
-    """run_id → the first step at which its lane was kept: a pruned network's is what it trained
-    from."""
+    """run_id → the step at which its lane was kept: a pruned network's is what it trained from."""
     found: dict[str, int] = {}
     for path in runs.glob("*.at-*.pt"):
         match = re.fullmatch(r"(.+)\.at-(\d+)\.pt", path.name)
         if match is not None:
-            step = int(match[2])
-            found[match[1]] = min(step, found.get(match[1], step))
+            found[match[1]] = int(match[2])
     return found
 
 
