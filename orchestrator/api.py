@@ -32,6 +32,7 @@ from trainables.configs.run import RunConfig, fusion_key
 
 if TYPE_CHECKING:
     from orchestrator.simulate import Simulation
+    from trainables.ticket_files import Written
 
 _SAMPLE = 64
 """Configurations of a space from which the time of a search is reckoned."""
@@ -252,7 +253,8 @@ def export_results(
 ) -> list[Path]:
     """``runs`` and ``history`` as Parquet, and as CSV where asked; returns the files written.
 
-    Of a study with populations also ``population``: who went on as whom, with what.
+    Of a study with populations also ``population``: who went on as whom, with what. Where
+    something was measured at several places of runs also ``probes``. See ``docs/export.md``.
 
     Raises:
         StoreError: there is no readable store in ``folder``.
@@ -261,10 +263,29 @@ def export_results(
 
     with Store.open(Path(folder)) as store:
         tables = {"runs": store.runs(), "history": store.history()}
-        population = store.population()
-    if len(population):
-        tables["population"] = population
+        others = {"population": store.population(), "probes": store.probes()}
+    tables |= {name: table for name, table in others.items() if len(table)}
     return export(tables, Path(output), form)
+
+
+def export_tickets(folder: str | Path, output: str | Path) -> Written:
+    """``tickets/<run_id>.pt`` and ``….prune.pt`` of each pruned network whose final state is kept.
+
+    See ``docs/export.md``. Imports PyTorch.
+
+    Raises:
+        StoreError: there is no readable store in ``folder``.
+    """
+    with Store.open(Path(folder)) as store:
+        configs = store.configurations([outcome.run_id for outcome in store.outcomes()])
+    pruned = {
+        run_id: config
+        for run_id, config in configs.items()
+        if (config.get("lottery") or {}).get("level")
+    }
+    from trainables.ticket_files import write_tickets
+
+    return write_tickets(Path(folder) / "runs", pruned, Path(output) / "tickets")
 
 
 def replay_study(folder: str | Path, run: str | None = None) -> str:

@@ -269,13 +269,34 @@ def export(
     form: Annotated[
         Literal["parquet", "csv"], typer.Option("--format", help="csv adds .csv files")
     ] = "parquet",
+    tickets: Annotated[
+        bool, typer.Option("--tickets", help="also saved pruned networks, for plain PyTorch")
+    ] = False,
 ) -> None:
-    """Write runs and history as tables."""
+    """Write runs, history and measurements as tables, and pruned networks."""
     with _wrong_input():
         from orchestrator.api import export_results
 
         for path in export_results(folder, output, form):
             _say(str(path))
+        if tickets:
+            _export_tickets(folder, output)
+
+
+def _export_tickets(folder: Path, output: Path) -> None:
+    from orchestrator.api import export_tickets
+
+    written = export_tickets(folder, output)
+    for path in written.files:
+        _say(str(path))
+    if not (written.files or written.damaged):
+        _fail(f"{folder}: no pruned network is saved here; execution: {{save: all}} keeps them")
+    for line in written.damaged:
+        print(line, file=sys.stderr)  # noqa: T201 - this is the command line
+    if written.unsaved:
+        _say(f"{len(written.unsaved)} pruned networks were not saved (execution.save)")
+    if written.damaged:
+        raise typer.Exit(1)
 
 
 @app.command(epilog="Example: regatta replay results/pbt -o replay.yaml")

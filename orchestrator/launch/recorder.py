@@ -93,10 +93,21 @@ class Recorder(tune.Callback):  # type: ignore[misc]  # ray has no types
             self._groups[task.pack_id] = len(result["choices"])
             self._store.set_pack(task.pack_id, status="running", settings=_settings(task, result))
         if self._decider is None:
-            self._store.record(task.pack_id, result["rows"], outcomes, events=result["events"])
+            self._store.record(
+                task.pack_id,
+                result["rows"],
+                outcomes,
+                events=result["events"],
+                measured=result["probes"],
+            )
         else:
             outcomes = self._decider.take_in(
-                task, result["report"], result["rows"], outcomes, done=result["finished"]
+                task,
+                result["report"],
+                result["rows"],
+                outcomes,
+                done=result["finished"],
+                measured=result["probes"],
             )
         for outcome in outcomes:
             self._furthest[outcome.run_id] = max(
