@@ -14,6 +14,7 @@ from orchestrator.launch.extend import NOTHING, extension_of
 from orchestrator.launch.planned import is_on_demand
 from orchestrator.plan import (
     Estimate,
+    Networks,
     Pack,
     by_kind,
     cpus_a_pack,
@@ -21,6 +22,7 @@ from orchestrator.plan import (
     estimate_own,
     first_lanes,
     make_packs,
+    networks_planned,
     unique_runs,
 )
 from orchestrator.plan.searched import sample_runs, search_lanes
@@ -55,6 +57,8 @@ class Plan:
     """What a pack takes, and its threads."""
     extension: str = ""
     """Which runs go on from shorter ones, and why others do not; empty where none has one."""
+    networks: Networks | None = None
+    """Of a study of lottery tickets."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,7 +119,8 @@ def plan_study(study: Study | str | Path, results: str | Path = "results") -> Pl
     if study.resources.cpus is None and packs and study.trainable is None:
         cpus = cpus_a_pack([cores], min(slots, len(packs)))
     finished = len(runs) - len(left)
-    return Plan(study, len(runs), finished, slots, packs, expected, cpus, extension.line)
+    networks = networks_planned(trained, study.procedures, slots=slots, measured=measured)
+    return Plan(study, len(runs), finished, slots, packs, expected, cpus, extension.line, networks)
 
 
 def _plan_search(study: Study, folder: Path, slots: int) -> Plan:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import shlex
 import signal
@@ -23,6 +24,7 @@ from orchestrator.cli_simulate import EXAMPLE, simulate
 
 if TYPE_CHECKING:
     from orchestrator.api import Plan
+    from orchestrator.plan import Networks
     from orchestrator.spec import Study
 
 INTERRUPTED = 130
@@ -47,7 +49,8 @@ def validate(spec: SpecFile, overrides: Set = None) -> None:
     with _wrong_input():
         study = _load(spec, overrides)
     runs = study.size * len(study.seeds)
-    _say(f"{spec}: {study.name}, {study.size} configurations, {runs} runs")
+    what = "networks" if study.lottery else "configurations"
+    _say(f"{spec}: {study.name}, {study.size} {what}, {runs} runs")
 
 
 @app.command(epilog="Example: regatta plan sweeps/lr_schedules.yaml --json")
@@ -79,15 +82,12 @@ def _plan_as_data(planned: Plan) -> dict[str, Any]:
         "slots": planned.slots,
         "cpus": planned.cpus,
         "packs": [
-            {"pack_id": pack.pack_id, "lanes": len(pack.run_ids), "runs": list(pack.run_ids)}
+            {"pack_id": pack.pack_id, "lanes": pack.lanes, "runs": list(pack.run_ids)}
             for pack in planned.packs
         ],
         "extension": planned.extension,
-        "estimate": {
-            "seconds": planned.estimate.seconds,
-            "slot_seconds": planned.estimate.slot_seconds,
-            "basis": planned.estimate.basis,
-        },
+        "networks": None if planned.networks is None else dataclasses.asdict(planned.networks),
+        "estimate": dataclasses.asdict(planned.estimate),
     }
 
 
@@ -105,6 +105,9 @@ def _show_plan(planned: Plan) -> None:
     table.add_row("axes", _axes_in_words(study))
     done = f", {planned.finished} of them finished" if planned.finished else ""
     table.add_row("runs", f"{planned.runs}{done}")
+    if planned.networks is not None:
+        for name, text in _networks_in_words(planned.networks):
+            table.add_row(name, text)
     if planned.extension:
         table.add_row("extended", planned.extension)
     if rules := ", ".join(dict.fromkeys(rule.name for rule in study.early_stopping)):
@@ -113,7 +116,7 @@ def _show_plan(planned: Plan) -> None:
         table.add_row("packs", "none: every run has ended")
         Console().print(table)
         return
-    lanes = ", ".join(str(len(pack.run_ids)) for pack in planned.packs[:8])
+    lanes = ", ".join(str(pack.lanes) for pack in planned.packs[:8])
     more = ", …" if len(planned.packs) > 8 else ""
     how = f", lanes: {lanes}{more}" if study.trainable is None else ", one run each"
     each = f", {planned.cpus:g} CPUs each" if planned.cpus > 1 else ""
@@ -129,6 +132,17 @@ def _show_plan(planned: Plan) -> None:
         took = f"{about} {duration(expected.seconds)} ({expected.basis})"
         table.add_row("time", f"{took}, {hours:.2g} CPU-hours")
     Console().print(table)
+
+
+def _networks_in_words(networks: Networks) -> Iterator[tuple[str, str]]:
+    """What is pruned, and what the dense networks alone would take."""
+    from orchestrator.progress import duration
+
+    levels = f"{networks.levels} level{'s' * (networks.levels > 1)}"
+    yield "networks", f"{networks.in_words}; {levels}"
+    seconds, basis = networks.dense_only.seconds, networks.dense_only.basis
+    took = f"not known: {basis}" if seconds is None else f"about {duration(seconds)} ({basis})"
+    yield "dense only", f"{took}; all networks train {networks.times:.3g} times as much"
 
 
 def _axes_in_words(study: Study) -> str:

@@ -8,7 +8,7 @@ from typing import Any
 
 from ray import tune
 
-from orchestrator.launch.bisect import as_parts, give_up, is_at_fault
+from orchestrator.launch.bisect import as_parts, give_up, is_at_fault, without_orphans
 from orchestrator.launch.deaths import death_of_trial
 from orchestrator.launch.decider import Decider, pack_lanes
 from orchestrator.launch.leftovers import sweep
@@ -145,8 +145,11 @@ class Recorder(tune.Callback):  # type: ignore[misc]  # ray has no types
         if death.kind == NODE_LOST or not is_at_fault(self._store, task, deaths):
             return
         halves, outcomes = give_up(self._store, task, deaths, death)
-        self._split |= {half.pack_id: half for half in halves}
-        self._set_parts(trial, [*halves, *parts[1:]])
+        failed = [o.run_id for o in outcomes if o.status == "failed"]
+        later, orphaned = without_orphans(self._store, parts[1:], failed)
+        outcomes += orphaned
+        self._split |= {part.pack_id: part for part in (*halves, *later)}
+        self._set_parts(trial, [*halves, *later])
         if self._best is not None:
             self._best.observe(outcomes)
         self._watch([], outcomes)

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from types import MappingProxyType
 
 from orchestrator.plan.flops import backward, layers
-from orchestrator.plan.packs import steps_per_epoch
+from orchestrator.plan.packs import steps_per_epoch, work
 from trainables.configs.models import DeepLinear, Gpt, ImageModel, Lenet300100, Linear, Mlp, Model
-from trainables.configs.run import RunConfig, evaluation_interval, fusion_key, length
+from trainables.configs.run import RunConfig, evaluation_interval, fusion_key
 
 START_SECONDS = 8.0
 """Ray, the first workers and PyTorch: measured on two cores."""
@@ -65,7 +65,7 @@ def estimate(
             continue
         known += 1
         modelled += found is None
-        steps = length(config.train, per_epoch or 1) - starts.get(name, 0)
+        steps = work(config) - starts.get(name, 0)
         evaluations = math.ceil(steps / evaluation_interval(config.train, per_epoch or 1))
         total += cost.step * steps + cost.evaluation * evaluations
     if known < len(runs):

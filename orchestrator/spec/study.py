@@ -12,6 +12,7 @@ from orchestrator.spec.searches import Grid, Optuna, Search, Searcher
 from orchestrator.spec.stopping_rules import StoppingRule
 from trainables.configs.base import Bound, Config, Count
 from trainables.configs.function_run import Run
+from trainables.configs.lottery import Lottery, Procedure
 from trainables.configs.run import Metric
 
 if TYPE_CHECKING:  # it needs the sections, and they need the classes here
@@ -125,7 +126,9 @@ class Study:
     seeds: tuple[int, ...]
     configurations: tuple[Run, ...]
     """The points of the design, each with seed 0. Of a grid: the product of the axes, the last
-    axis fastest. Empty where the search is adaptive."""
+    axis fastest. Empty where the search is adaptive. With the procedure ``lottery`` all networks
+    of all points, each once: dense ones have no ``lottery``, and what others come from is before
+    them."""
     objective: OwnObjective
     """The first of ``objectives``: it ranks the configurations."""
     execution: Execution
@@ -143,6 +146,13 @@ class Study:
     """All of them; more than one where the study looks for a Pareto front."""
     design: str = "grid"
     """The design in words."""
+    procedures: tuple[Procedure, ...] = ()
+    """The different ones of the design's points."""
+
+    @property
+    def lottery(self) -> bool:
+        """Some networks come from others."""
+        return any(isinstance(procedure, Lottery) for procedure in self.procedures)
 
     @property
     def adaptive(self) -> bool:
