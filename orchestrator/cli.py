@@ -301,8 +301,9 @@ def _export_tickets(folder: Path, output: Path) -> None:
     from orchestrator.api import export_tickets
 
     written = export_tickets(folder, output)
-    for path in written.files:
-        _say(str(path))
+    if written.files:
+        networks = len(written.files) // 2
+        _say(f"{output / 'tickets'}: {networks} network{'s' if networks > 1 else ''}")
     if not (written.files or written.damaged):
         _fail(f"{folder}: no pruned network is saved here; execution: {{save: all}} keeps them")
     for line in written.damaged:
