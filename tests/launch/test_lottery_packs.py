@@ -231,6 +231,7 @@ def ended_and_saved(store: Store, runs: dict[str, RunConfig]) -> None:
         ),
         ("0", "0.5", "2 runs start anew: networks are rewound to a step that the shorter run has"),
         ("0", "{steps: 361}", "2 runs continue from step 360"),
+        ("0", "{steps: 40} procedure.after=learning_rate", "2 runs continue from step 360"),
     ],
 )
 def test_dense_networks_alone_go_on_from_shorter_ones(
@@ -238,7 +239,9 @@ def test_dense_networks_alone_go_on_from_shorter_ones(
 ) -> None:
     study = load_study(spec, [f"procedure.rewind_to={before}"])
     ended_and_saved(store, plan(study, store))
-    longer = load_study(spec, [f"procedure.rewind_to={after}", "train.epochs=20"])
+    rewind, *more = after.split(" procedure.")
+    changes = [f"procedure.rewind_to={rewind}", *(f"procedure.{change}" for change in more)]
+    longer = load_study(spec, [*changes, "train.epochs=20"])
     left = plan(longer, store)
     extension = extension_of(store, runs_of(longer), left)
     assert extension.line.startswith(line)
