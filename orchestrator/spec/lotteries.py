@@ -117,7 +117,7 @@ def expanded(
     Args:
         points: each dense network, with seed 0, and its procedure.
     """
-    total = seeds * sum(_count(procedure) for _, procedure in points)
+    total = seeds * sum(network_count(procedure) for _, procedure in points)
     if total > MAX_RUNS:
         levels = find(root, ["procedure", "levels"])
         node = levels if levels is not root else find(root, ["sweep"])
@@ -129,7 +129,8 @@ def expanded(
     return [*{run_id(network): network for network in found}.values()], []
 
 
-def _count(procedure: Procedure) -> int:
+def network_count(procedure: Procedure) -> int:
+    """Networks of one configuration with one seed."""
     if not isinstance(procedure, Lottery):
         return 1
     with_children = procedure.levels + 1
