@@ -12,7 +12,6 @@ from orchestrator.spec.lotteries import wrong_criterion
 from trainables.configs.base import steps_in
 from trainables.configs.lottery import Node
 from trainables.configs.run import RunConfig, data_key, length, step_ends
-from trainables.configs.schedules import Plateau
 from trainables.data import DataSet
 
 if TYPE_CHECKING:
@@ -67,9 +66,7 @@ def _in_steps(config: RunConfig, per_epoch: int) -> Iterator[str]:
 
 
 def _last_rate(config: RunConfig, total: int, per_epoch: int) -> Iterator[str]:
-    """What ends at 0 leaves no rate to fine-tune at; a plateau's end is not known beforehand."""
-    if isinstance(config.schedule, Plateau):
-        return
+    """What ends at 0 leaves no rate to fine-tune at."""
     from trainables.schedules import table  # PyTorch, which the rest does without
     from trainables.user_code import UserCodeError
 

@@ -97,10 +97,11 @@ def find_extension(runs: Mapping[str, RunConfig], store: Store) -> Extension:
 
 
 def _rewound(runs: Mapping[str, RunConfig]) -> dict[str, list[RunConfig]]:
-    """Dense network → those of the runs that come from it."""
+    """Dense network → those of the runs that its weights at the rewind step have a part in."""
     found: dict[str, list[RunConfig]] = {}
     for name, run in runs.items():
-        if run.lottery is not None:
+        node = run.lottery
+        if node is not None and (node.after == "rewind" or node.prunes_at == "start"):
             found.setdefault(tree_of(name, run), []).append(run)
     return found
 

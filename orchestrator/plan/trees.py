@@ -38,13 +38,16 @@ def parents(run: RunConfig) -> dict[str, RunConfig]:
 
 
 def lanes_at_once(runs: Iterable[Run]) -> int:
-    """The most lanes that runs of one pack train in: those of one level."""
-    return max(Counter(_level(run) for run in runs).values(), default=0)
+    """The most lanes that runs of one pack train in: those of one level, or of all levels that
+    are pruned at once."""
+    return max(Counter(_wave(run) for run in runs).values(), default=0)
 
 
-def _level(run: Run) -> int:
+def _wave(run: Run) -> int:
     node = run.lottery if isinstance(run, RunConfig) else None
-    return 0 if node is None else node.level
+    if node is None or node.level == 0:
+        return 0
+    return 1 if node.prunes_at_once else node.level
 
 
 def first_batch(run: RunConfig, steps_per_epoch: int) -> int:

@@ -12,6 +12,7 @@ from orchestrator.spec.tree import Node, find
 from trainables.configs import Lottery, Procedure, RunConfig, Train, run_id, to_plain
 from trainables.configs.data import Characters
 from trainables.configs.lottery import networks
+from trainables.configs.schedules import Plateau
 
 
 def _rewind_within_training(procedure: Procedure, train: Train) -> Finding | None:
@@ -39,6 +40,17 @@ def _steps_of_one_size(procedure: Procedure, train: Train) -> Finding | None:
     return Finding(path=("procedure", "after"), message=message, related=related)
 
 
+def _known_last_rate(procedure: Procedure, schedule: Any) -> Finding | None:
+    fine_tunes = isinstance(procedure, Lottery) and procedure.after == "fine_tune"
+    if not fine_tunes or not isinstance(schedule, Plateau):
+        return None
+    message = (
+        "fine_tune trains on at the last rate, which plateau finds on the way; use rewind or"
+        " learning_rate, or another schedule"
+    )
+    return Finding(path=("procedure", "after"), message=message, related=("schedule",))
+
+
 def _inputs_of_criterion(procedure: Procedure, data: Any) -> Finding | None:
     if not isinstance(procedure, Lottery):
         return None
@@ -58,6 +70,7 @@ def wrong_criterion(criterion: str, name: str, *, tokens: bool) -> str | None:
 LOTTERY_CHECKS: tuple[tuple[str, Callable[[Any, Any], Finding | None]], ...] = (
     ("train", _rewind_within_training),
     ("train", _steps_of_one_size),
+    ("schedule", _known_last_rate),
     ("data", _inputs_of_criterion),
 )
 """The other section, and what looks at it and the procedure."""
@@ -104,7 +117,7 @@ def expanded(
     Args:
         points: each dense network, with seed 0, and its procedure.
     """
-    total = seeds * sum(_count(procedure) for _, procedure in points)
+    total = seeds * sum(network_count(procedure) for _, procedure in points)
     if total > MAX_RUNS:
         levels = find(root, ["procedure", "levels"])
         node = levels if levels is not root else find(root, ["sweep"])
@@ -116,7 +129,8 @@ def expanded(
     return [*{run_id(network): network for network in found}.values()], []
 
 
-def _count(procedure: Procedure) -> int:
+def network_count(procedure: Procedure) -> int:
+    """Networks of one configuration with one seed."""
     if not isinstance(procedure, Lottery):
         return 1
     with_children = procedure.levels + 1

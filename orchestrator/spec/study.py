@@ -56,14 +56,15 @@ class Execution(Config):
     compile: Literal["auto", "on", "off"] = "auto"
     """Whether steps go through ``torch.compile``: auto where that is measured to pay."""
     lanes: Count | None = None
-    """At most this many runs a pack; by default as few packs as keep every slot busy."""
+    """At most this many runs side by side in a pack; by default as few packs as keep every slot
+    busy. A dense network and all that comes from it are in one pack, however many."""
     checkpoint_every: Count | Minutes | None = None
     """Evaluations between checkpoints, or ``{minutes: n}``; by default about every 30 seconds."""
     keep: Count = 2
     """Checkpoints kept of each pack: where the last one is damaged, the one before is used."""
     save: Literal["none", "best", "all"] = "none"
     """Whose final states are kept, to be loaded or gone on from: of no run, of the best
-    ``report.top`` configurations, or of all."""
+    ``report.top`` configurations, or of all. With the procedure ``lottery`` always of all."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -143,7 +143,6 @@ def test_what_fits_is_taken(
         (s.MultiStep(milestones=(Steps(steps=59),), gamma=0.1), False),
         (s.Exponential(), False),
         (s.InverseSqrt(), False),
-        (s.Plateau(), False),
     ],
     ids=lambda value: getattr(value, "name", value),
 )

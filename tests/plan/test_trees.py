@@ -18,8 +18,9 @@ from orchestrator.plan.trees import descendants, first_batch, kinds, lanes_at_on
 from orchestrator.spec import load_study
 from trainables.configs import Digits, Lottery, Mlp, RunConfig, Train, run_id
 from trainables.configs.base import Duration, Epochs, Steps
-from trainables.configs.lottery import Node, networks
+from trainables.configs.lottery import Node, ancestors, networks
 from trainables.configs.optimizers import Sgd
+from trainables.procedures.tickets import begins_anew, rewind_step
 
 TRAIN = Train(steps=47, batch_size=13)
 LOTTERY = Lottery(levels=5, controls=("reinitialized", "shuffled"), children=2, children_at=(0, 3))
@@ -76,6 +77,20 @@ def test_trees_are_dealt_out_evenly(
 ) -> None:
     packs = make_packs(trees(seeds), slots=slots, most_lanes=most)
     assert sorted((pack.lanes for pack in packs), reverse=True) == lanes
+
+
+@pytest.mark.parametrize(
+    ("changes", "lanes"),
+    [
+        ({}, 5),
+        ({"rounds": "one_shot"}, 5 * 3 + 2),
+        ({"criterion": "snip"}, 5 * 3 + 2),
+        ({"criterion": "snip", "at": "end"}, 5),
+    ],
+)
+def test_levels_that_are_pruned_at_once_train_at_once(changes: dict[str, str], lanes: int) -> None:
+    runs = trees(3, dataclasses.replace(LOTTERY, **changes))  # type: ignore[arg-type]
+    assert [pack.lanes for pack in make_packs(runs, slots=3)] == [lanes] * 3
 
 
 def test_trees_of_different_sizes_are_balanced_by_their_work() -> None:
@@ -169,6 +184,18 @@ def test_what_comes_from_a_network() -> None:
     control = next(n for n, r in names.items() if r.lottery and r.lottery.control)
     assert descendants(runs, [control]) == set()
     assert kinds(names.values())["dense"] == 1
+
+
+@pytest.mark.parametrize("changes", [{}, {"rounds": "one_shot"}, {"criterion": "synflow"}])
+def test_the_plan_and_the_worker_agree_on_what_comes_from_what(changes: dict[str, str]) -> None:
+    lottery = dataclasses.replace(LOTTERY, rewind_to=Steps(steps=11), **changes)  # type: ignore[arg-type]
+    runs = trees(1, lottery)
+    for name, run in runs.items():
+        above = {run_id(one) for one in ancestors(run)}
+        assert {other for other in runs if name in descendants(runs, [other])} == above
+        if run.lottery is not None:
+            at = 0 if begins_anew(run.lottery) else rewind_step(run, PER_EPOCH)
+            assert first_batch(run, PER_EPOCH) == at
 
 
 YAML = (

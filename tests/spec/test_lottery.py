@@ -5,16 +5,18 @@ from __future__ import annotations
 import json
 from collections import Counter
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from orchestrator.spec import load_study
+from orchestrator.spec.lotteries import network_count
 from orchestrator.spec.stored import stored_run
 from orchestrator.spec.study import Study
 from tests.spec.malformed import study
 from trainables.configs import RunConfig, run_id, to_plain
 from trainables.configs.base import Steps
-from trainables.configs.lottery import Lottery, Training, dense, pruned_from, sibling
+from trainables.configs.lottery import Lottery, Training, dense, networks, pruned_from, sibling
 
 
 def load(folder: Path, more: str, *overrides: str) -> Study:
@@ -77,6 +79,23 @@ def test_a_study_that_gains_levels_keeps_its_networks(tmp_path: Path) -> None:
     many = {run_id(run) for run in networks_of(load(tmp_path, LOTTERY, *changes, "seeds=8"))}
     assert len(many) == 8 * (1 + 7 * 4 + 4)
     assert len(few & many) == len(few) == 2 * 20
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"levels": 1},
+        {"levels": 5, "controls": ()},
+        {"levels": 5, "children": 3},
+        {"levels": 5, "children": 3, "children_at": (0,)},
+        {"levels": 7, "children": 2, "children_at": (3, 5, 3), "controls": ("signs", "shuffled")},
+    ],
+)
+def test_networks_are_counted_before_they_are_made(options: dict[str, Any], tmp_path: Path) -> None:
+    (run,) = networks_of(load(tmp_path, ""))
+    procedure = Lottery(**options)
+    assert network_count(procedure) == len(networks(run, procedure))
+    assert network_count(Training()) == 1
 
 
 def test_training_alone_is_the_default(tmp_path: Path) -> None:

@@ -117,6 +117,10 @@ CASES: dict[str, Case] = {
         lottery("after: fine_tune", train=GROWS),
         ("4:46", "procedure.after: fine_tune trains on at the last rate", "use rewind or"),
     ),
+    "fine-tuning after a plateau": (
+        lottery("after: fine_tune", "schedule: {name: plateau}\n"),
+        ("4:46", "procedure.after: fine_tune trains on at the last rate", "use rewind or"),
+    ),
     "ones for tokens": (
         lottery("criterion: synflow", TOKENS),
         ("4:50", "procedure.criterion: synflow feeds numbers", "characters has tokens"),
