@@ -66,6 +66,11 @@ def signed(value: float, decimals: int) -> str:
     return f"{value:+.{decimals}f}".replace("-", "−") if math.isfinite(value) else NONE
 
 
+def percent(share: float, digits: int = 3) -> str:
+    """0.1352 as ``13.5 %``."""
+    return f"{number(100 * share, digits)} %" if math.isfinite(share) else NONE
+
+
 def duration(seconds: float) -> str:
     """``48 s``, ``4 min 12 s``, ``3 h 5 min``, ``2 d 4 h``."""
     if not math.isfinite(seconds):
