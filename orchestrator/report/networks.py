@@ -76,22 +76,22 @@ def find_networks(
 
 def network_labels(table: pd.DataFrame) -> pd.Series:
     """One label a network, with its configuration: ``lr 0.1 · level 3 · 51.3 % · tickets``."""
-    whole = zip(
-        *(table[name] for name in ("base", "setting", "level", "density", "kind", "child")),
-        strict=True,
-    )
+    of_dense = (table["level"] == 0) & (table["child"] > 0)
+    where = table["setting"].fillna("").mask(of_dense, table["rewind_text"])
+    columns = (table[name] for name in ("base", "level", "density", "kind", "child"))
+    whole = zip(where, *columns, strict=True)
     labels = [
         " · ".join(
             part
             for part in (
                 str(base),
-                setting or "",
+                setting,
                 f"level {level} · {percent(density)} · {kind}" if level else DENSE,
                 f"child {child}" if child else "",
             )
             if part
         )
-        for base, setting, level, density, kind, child in whole
+        for setting, base, level, density, kind, child in whole
     ]
     return pd.Series(labels, index=table.index, dtype=object)
 

@@ -68,7 +68,9 @@ def signed(value: float, decimals: int) -> str:
 
 def percent(share: float, digits: int = 3) -> str:
     """0.1352 as ``13.5 %``."""
-    return f"{number(100 * share, digits)} %" if math.isfinite(share) else NONE
+    # Not "1e2 %": a hundred has three digits before the point.
+    few = 3 if round(share, 3) >= 1 else digits
+    return f"{number(100 * share, few)} %" if math.isfinite(share) else NONE
 
 
 def duration(seconds: float) -> str:

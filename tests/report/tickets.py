@@ -139,7 +139,7 @@ def _config(network: Network) -> dict[str, Any]:
     if network.level or network.child:
         node = Node(
             level=network.level,
-            control=network.control,  # type: ignore[arg-type]
+            control=network.control,
             child=network.child,
             **network.pruning,
         )

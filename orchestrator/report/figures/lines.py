@@ -10,7 +10,9 @@ import altair as alt
 import pandas as pd
 
 from orchestrator.report.figures.parts import (
+    GREY,
     NUMBER,
+    PERCENT,
     WIDTH,
     Chart,
     axis,
@@ -32,7 +34,6 @@ class Across:
     """How tooltips write it."""
 
 
-PERCENT = "format(100 * datum.value, '~g') + ' %'"
 PERCENT_FORM = ".3~%"
 
 
@@ -96,7 +97,8 @@ def draw_lines(
 def x_weights_left(shares: Sequence[float]) -> Across:
     """From all weights at the left to few at the right, on a logarithmic axis in percent."""
     low, high = min(shares), max(shares)
-    ticks = log_ticks(low, high) or sorted({low, high})
+    # A round share just beyond the last level is still labelled.
+    ticks = log_ticks(0.97 * low, 1.03 * high) or sorted({low, high})
     form = alt.Axis(grid=False, values=ticks, tickCount=len(ticks), labelExpr=PERCENT)
     one = low == high
     title = "weights left"
@@ -122,7 +124,8 @@ _STEP = "format(datum.value, ',')"
 def x_share(title: str) -> Across:
     """From 0 to 1."""
     whole = scale(False, domain=[0, 1])
-    channel = alt.X("x:Q", title=title, scale=whole, axis=alt.Axis(grid=False))
+    form = alt.Axis(grid=False, tickCount=5, format="~g")
+    channel = alt.X("x:Q", title=title, scale=whole, axis=form)
     return Across(channel=channel, title=title)
 
 
@@ -141,8 +144,8 @@ def _reference(
         return []
     place = pd.DataFrame({"value": [reference[0]], "text": [reference[1]]})
     y = alt.Y("value:Q", title=title, scale=y_scale, axis=y_axis)
-    rule = alt.Chart(place).mark_rule(strokeDash=[5, 4], strokeWidth=1.3, color="#7d868e")
+    rule = alt.Chart(place).mark_rule(strokeDash=[5, 4], strokeWidth=1.3, color=GREY)
     text = alt.Chart(place).mark_text(
-        align="left", baseline="bottom", fontSize=11, dx=4, dy=-3, color="#7d868e", fill="#7d868e"
+        align="right", baseline="bottom", fontSize=11, dx=-4, dy=-3, color=GREY, fill=GREY
     )
-    return [rule.encode(y=y), text.encode(y=y, x=alt.value(0), text="text:N")]
+    return [rule.encode(y=y), text.encode(y=y, x=alt.value("width"), text="text:N")]

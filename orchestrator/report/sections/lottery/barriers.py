@@ -46,43 +46,57 @@ def connected_sentences(barriers: pd.DataFrame, measure: Measure) -> list[str]:
     """
     if barriers.empty:
         return ["No barrier has been measured yet."]
+    told = [
+        (barriers[barriers["level"] == level].sort_values("rewind"), _whose(level, share))
+        for level, share in levels_told(barriers).items()
+    ]
+    if not measure.percent:
+        return [_of_loss(own, whose, measure) for own, whose in told]
+    if barriers["rewind"].nunique() == 1:
+        sentences = _one_step([(own.iloc[0], whose) for own, whose in told])
+    else:
+        sentences = [_over_steps(own, whose) for own, whose in told]
+    words = metric_words(measure.metric.removeprefix("probe/barrier/"))
+    threshold = (
+        f"Connected: the mean {words} barrier, and its 95 % interval, are below 2 pp, as in "
+        "Frankle et al. 2020."
+    )
+    return [*sentences, threshold]
+
+
+def _whose(level: int, share: float) -> str:
+    return f"of tickets at {percent(share)}" if level else "of the dense network"
+
+
+def _one_step(told: list[tuple[pd.Series, str]]) -> list[str]:
+    """One sentence for those that are connected, one for those that are not."""
+    step = number(float(told[0][0]["rewind"]), 6)
     sentences = []
-    for level, share in levels_told(barriers).items():
-        own = barriers[barriers["level"] == level].sort_values("rewind")
-        whose = f"tickets at {percent(share)}" if level else "the dense network"
-        if not measure.percent:
-            sentences.append(_of_loss(own, whose, measure))
-        elif len(own) == 1:
-            sentences.append(_one_step(own.iloc[0], whose, measure))
-        else:
-            sentences.append(_over_steps(own, whose, measure))
-    if measure.percent:
-        words = metric_words(measure.metric.removeprefix("probe/barrier/"))
-        sentences.append(
-            f"Connected: the mean {words} barrier, and its 95 % interval, are below 2 pp, as in "
-            "Frankle et al. 2020."
-        )
+    for one, says in _SAYS.items():
+        parts = [f"{whose}: {_gap(row)}" for row, whose in told if _verdict(row) == one]
+        if parts:
+            sentences.append(
+                f"Children that part at step {step} {says} (barrier {'; '.join(parts)})."
+            )
     return sentences
 
 
-def _one_step(row: pd.Series, whose: str, measure: Measure) -> str:
-    says = _SAYS[verdict(float(row["value"]), float(row["low"]), float(row["high"]))]
-    step = number(float(row["rewind"]), 6)
-    return f"Children of {whose} that part at step {step} {says}: their barrier is {_gap(row)}."
+def _verdict(row: pd.Series) -> Verdict:
+    return verdict(float(row["value"]), float(row["low"]), float(row["high"]))
 
 
 def _gap(row: pd.Series) -> str:
     mean = f"{fixed(100 * float(row['value']), 1)} pp"
     if row["low"] != row["low"]:
-        return f"{mean} (one seed)"
+        return f"{mean}, one seed"
     low, high = (fixed(100 * float(row[end]), 1) for end in ("low", "high"))
-    return f"{mean} ({low} to {high}, {count(int(row['n']), 'seed')})"
+    return f"{mean}, {low} to {high}, {count(int(row['n']), 'seed')}"
 
 
-def _over_steps(own: pd.DataFrame, whose: str, measure: Measure) -> str:
+def _over_steps(own: pd.DataFrame, whose: str) -> str:
     """The earliest step from which on all children are connected."""
     rows = [row for _, row in own.iterrows()]
-    says = [verdict(float(r["value"]), float(r["low"]), float(r["high"])) for r in rows]
+    says = [_verdict(row) for row in rows]
     first = len(rows)
     while first > 0 and says[first - 1] == "connected":
         first -= 1
@@ -90,19 +104,19 @@ def _over_steps(own: pd.DataFrame, whose: str, measure: Measure) -> str:
     if first == 0:
         worst = max(rows, key=lambda row: float(row["value"]))
         return (
-            f"Children of {whose} are linearly connected from step {steps[0]} on, the first tried: "
+            f"Children {whose} are linearly connected from step {steps[0]} on, the first tried: "
             f"the highest barrier is {_gap(worst)}."
         )
     if first == len(rows):
         last = rows[-1]
         known = "" if says[-1] == "apart" else " shown to be"
         return (
-            f"Children of {whose} are at no step up to {steps[-1]}{known} linearly connected: "
+            f"Children {whose} are at no step up to {steps[-1]}{known} linearly connected: "
             f"there the barrier is {_gap(last)}."
         )
     return (
-        f"Children of {whose} are linearly connected from step {steps[first]} on, where the barrier"
-        f" is {_gap(rows[first])}; at step {steps[first - 1]} it is {_gap(rows[first - 1])}."
+        f"Children {whose} are linearly connected from step {steps[first]} on, where the barrier"
+        f" is {_gap(rows[first])}; at step {steps[first - 1]}: {_gap(rows[first - 1])}."
     )
 
 
@@ -112,4 +126,4 @@ def _of_loss(own: pd.DataFrame, whose: str, measure: Measure) -> str:
         f"{number(float(r['value']))} at step {number(float(r['rewind']), 6)}"
         for _, r in own.iterrows()
     ]
-    return f"Between children of {whose} the {words} rises by {', '.join(parts)}."
+    return f"Between children {whose} the {words} rises by {', '.join(parts)}."

@@ -23,8 +23,9 @@ def cost_section(results: Results) -> Section:
     if trained.empty:
         return Section(title=TITLE, lead=lead, finding="No network has been trained yet.")
     present = set(trained["group"])
-    order = [group for group in (DENSE, TICKET, *CONTROLS) if group in present]
-    order += sorted(present - {*order, CHILDREN}) + [CHILDREN] * (CHILDREN in present)
+    order = [group for group in (TICKET, *CONTROLS) if group in present]
+    order += sorted(present - {*order, CHILDREN, DENSE})
+    order += [group for group in (CHILDREN, DENSE) if group in present]
     return Section(
         title=TITLE,
         lead=lead,

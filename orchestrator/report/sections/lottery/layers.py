@@ -70,7 +70,7 @@ def _heat_map(layers: pd.DataFrame) -> Figure:
     data = data.assign(
         x=data["level"].map(texts),
         y=data["layer"],
-        text=[f"{100 * value:.2g}" for value in data["value"]],
+        text=[percent(value, 2).removesuffix(" %") for value in data["value"]],
         value=data["value"].where(data["value"] > 0),
     )
     chart = draw_heat_map(
@@ -82,6 +82,7 @@ def _heat_map(layers: pd.DataFrame) -> Figure:
         rows=kept,
         log=True,
         higher_is_better=True,
+        percent=True,
     )
     more = f" The first {MOST_LAYERS} layers." if layers["layer"].nunique() > MOST_LAYERS else ""
     caption = (
@@ -122,6 +123,8 @@ def _effective(results: Results, base: str) -> pd.DataFrame:
     means = mean_intervals(own, ["variant", "level"], "value")
     shares = own.groupby(["variant", "level"])["density"].mean().rename("x")
     data = means.merge(shares, left_on=["variant", "level"], right_index=True)
+    place = {variant: i for i, variant in enumerate(own["variant"].drop_duplicates())}
+    data = data.sort_values("variant", key=lambda names: names.map(place), kind="stable")
     return data.rename(columns={"variant": "group", "mean": "value"})
 
 
@@ -135,7 +138,7 @@ def _figure(data: pd.DataFrame) -> Figure:
     chart = draw_lines(
         both,
         across=x_weights_left(both["x"].tolist()),
-        y_title="of them on a path",
+        y_title="weights left and on a path",
         group_title="effective density",
         order=[*order, _ALL],
         percent=True,
@@ -178,14 +181,13 @@ def _collapse(results: Results) -> str:
     gone = own[own["gone"] > 0]
     if gone.empty:
         return f"No layer of {count(len(own), 'ticket')} has collapsed."
-    keys = ["setting", "level"]
     parts = [
-        f"{len(rows)} of {len(own[(own['setting'] == setting) & (own['level'] == level)])} at "
-        f"{percent(float(rows['density'].mean()))}{f' ({setting})' if setting else ''}"
-        f"{_names(results, rows['run_id'])}"
-        for (setting, level), rows in gone.groupby(keys, sort=False)
+        f"{len(rows)} of {len(own[(own['variant'] == variant) & (own['level'] == level)])} at "
+        f"{percent(float(rows['density'].mean()))}{f' ({variant})' if variant else ''}"
+        for (variant, level), rows in gone.groupby(["variant", "level"], sort=False)
     ]
-    return f"Layers have collapsed: in {listed(parts)}. Such a ticket gives one answer to all."
+    names = _names(results, gone["run_id"])
+    return f"Tickets with a collapsed layer{names}: {listed(parts)}. They answer all alike."
 
 
 def _names(results: Results, run_ids: pd.Series) -> str:
@@ -194,4 +196,4 @@ def _names(results: Results, run_ids: pd.Series) -> str:
         (probes["name"] == "density") & probes["run_id"].isin(run_ids) & (probes["value"] == 0)
     ]
     names = list(dict.fromkeys(map(str, empty["at"])))
-    return f": {listed(names, 3)}" if names else ""
+    return f" ({listed(names, 3)})" if names else ""

@@ -19,7 +19,7 @@ from orchestrator.report.sections.lottery.cell import (
 )
 from orchestrator.report.sections.lottery.measure import SHARES, Measure, nearest, worded
 from orchestrator.report.sections.lottery.overlap import overlaps
-from orchestrator.report.sections.lottery.tickets import IN_WORDS
+from orchestrator.report.sections.lottery.tickets import IN_WORDS, told
 from orchestrator.report.sections.model import Figure, Section
 from orchestrator.report.text import count, number, percent
 from orchestrator.store.masks import load_masks
@@ -77,18 +77,9 @@ def _words(measure: Measure) -> str:
 def _sentences(cell: Cell, measure: Measure) -> list[str]:
     sentences = []
     for kind in cell.kinds[1:]:
-        differences = cell.differences(kind)
-        shares = {level: cell.shares[level] for level in differences}
-        sentences += [
-            worded(
-                measure,
-                measure.better(differences[level]),
-                subject=f"Before they train, tickets at {percent(shares[level])}",
-                other=IN_WORDS.get(kind, kind),
-                verbs={True: "beat", False: "fall behind"},
-            )
-            for level in nearest(shares, SHARES[1:2])
-        ]
+        better = told(cell, measure, kind, SHARES[1:2])
+        other = IN_WORDS.get(kind, kind)
+        sentences.append(worded(measure, better, other=other, subject="Untrained tickets"))
     tickets = drawn_tickets(cell)
     tickets = tickets[tickets["level"] > 0]
     if len(tickets):

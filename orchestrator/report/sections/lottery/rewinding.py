@@ -45,10 +45,9 @@ def rewinding_section(results: Results) -> Section | None:
     shares = tickets.groupby("level")["density"].mean()
     levels = nearest({int(str(n)): float(s) for n, s in shares.items()}, SHARES)
     named = {level: percent(float(shares[level])) for level in levels}
-    sentences = [_sentence(_first_variant(tickets), level, named, measure) for level in levels]
-    sentences += [
-        _matching(_first_variant(tickets), dense_values, level, named, measure) for level in levels
-    ]
+    first = _first_variant(tickets)
+    sentences = [_sentence(first, level, named, measure) for level in levels]
+    sentences += [_matching(first, dense_values, level, named, measure) for level in levels]
     found = " ".join(sentence for sentence in sentences if sentence)
     return Section(
         title=TITLE,
@@ -63,14 +62,15 @@ def rewinding_section(results: Results) -> Section | None:
 
 
 def _first_variant(tickets: pd.DataFrame) -> pd.DataFrame:
-    return tickets[tickets["variant"] == tickets["variant"].iloc[0]]
+    chosen: pd.DataFrame = tickets[tickets["variant"] == tickets["variant"].iloc[0]]
+    return chosen
 
 
 def _by_step(tickets: pd.DataFrame, level: int) -> pd.DataFrame:
     """Seeds × rewind steps."""
     own = tickets[tickets["level"] == level]
-    wide: pd.DataFrame = own.groupby(["seed", "rewind"])[["value"]].mean()["value"].unstack()
-    return wide
+    means = own.groupby(["seed", "rewind"], as_index=False).agg(value=("value", "mean"))
+    return means.pivot(index="seed", columns="rewind", values="value")
 
 
 def _sentence(tickets: pd.DataFrame, level: int, named: dict[int, str], measure: Measure) -> str:
@@ -87,10 +87,9 @@ def _sentence(tickets: pd.DataFrame, level: int, named: dict[int, str], measure:
     difference = measure.better(as_differences(mean_intervals(frame, ["key"], "d"))[0])
     return worded(
         measure,
-        difference,
-        subject=f"At {named[level]}, tickets rewound to step {number(best, 6)}, the best,",
-        other=f"those rewound to {number(first, 6)}",
-        verbs={True: "beat", False: "fall behind"},
+        {f"at {named[level]}": difference},
+        subject=f"Tickets rewound to step {number(best, 6)}",
+        other=f"those rewound to step {number(first, 6)}",
     )
 
 

@@ -9,6 +9,7 @@ from orchestrator.report.networks import DENSE
 from orchestrator.report.results import Results
 from orchestrator.report.sections.lottery.cell import Cell, cell_of, leading, which
 from orchestrator.report.sections.lottery.measure import SHARES, has_interval, nearest
+from orchestrator.report.sections.lottery.tickets import IN_WORDS
 from orchestrator.report.sections.model import Figure, Section
 from orchestrator.report.statistics import Difference
 from orchestrator.report.text import count, metric_words, number, percent, signed
@@ -66,10 +67,10 @@ def _sentences(cell: Cell, words: str) -> list[str]:
     for kind in (DENSE, *cell.kinds[1:]):
         differences = cell.differences(kind)
         shares = {level: cell.shares[level] for level in differences}
-        other = "the dense network" if kind == DENSE else f"{kind} ones"
+        other = "the dense network" if kind == DENSE else f"with {IN_WORDS.get(kind, kind)}"
         sentences += [
             _sentence(differences[level], f"Tickets at {percent(shares[level])}", words, other)
-            for level in nearest(shares, SHARES[:2])
+            for level in nearest(shares, SHARES[: 2 if kind == DENSE else 1])
         ]
     return [s for s in sentences if s] or ["No two networks of one seed can be compared yet."]
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 from orchestrator.report.figures import draw_lines, x_weights_left
 from orchestrator.report.networks import DENSE, TICKET
@@ -25,7 +26,7 @@ from orchestrator.report.sections.lottery.measure import (
     worded,
 )
 from orchestrator.report.sections.model import Figure, Section, Table
-from orchestrator.report.statistics import summarize
+from orchestrator.report.statistics import Difference, summarize
 from orchestrator.report.text import (
     NONE,
     decimals_for,
@@ -68,22 +69,23 @@ def tickets_section(results: Results) -> Section:
 
 def _sentences(cell: Cell, measure: Measure) -> list[str]:
     sentences = [matching_sentence(cell, measure)]
-    verbs = {True: "beat", False: "fall behind"}
     for kind in cell.kinds[1:]:
-        differences = cell.differences(kind)
-        shares = {level: cell.shares[level] for level in differences}
-        sentences += [
-            worded(
-                measure,
-                measure.better(differences[level]),
-                subject=f"Tickets at {percent(shares[level])}",
-                other=IN_WORDS.get(kind, kind),
-                verbs=verbs,
-            )
-            for level in nearest(shares, SHARES)
-        ]
+        better = told(cell, measure, kind)
+        sentences.append(worded(measure, better, other=IN_WORDS.get(kind, kind)))
     sentences.append(_lost(cell))
     return [sentence for sentence in sentences if sentence]
+
+
+def told(
+    cell: Cell, measure: Measure, kind: str, shares: Sequence[float] = SHARES
+) -> dict[str, Difference]:
+    """Tickets against a control, near these shares of the weights left: what ``worded`` tells."""
+    differences = cell.differences(kind)
+    known = {level: cell.shares[level] for level in differences}
+    return {
+        f"at {percent(known[level])}": measure.better(differences[level])
+        for level in nearest(known, shares)
+    }
 
 
 def _lost(cell: Cell) -> str:

@@ -109,10 +109,9 @@ def _sentence(at: dict[str, tuple[float, pd.Series]], measure: Measure) -> str:
     difference = measure.better(_difference(values, at[second][1]))
     verdict = worded(
         measure,
-        difference,
-        subject=f"At {percent(share)}, tickets of {best}",
+        {f"at {percent(share)}": difference},
+        subject=f"Tickets of {best}",
         other=f"those of {second}, next in line,",
-        verbs={True: "beat", False: "fall behind"},
     )
     if len(ranked) < 3:
         return verdict
