@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import pandas as pd
 
@@ -14,7 +15,7 @@ from orchestrator.report.statistics import Difference, mean_intervals
 CONTROLS = tuple(KINDS.values())
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@dataclass(frozen=True, kw_only=True)
 class Cell:
     """Dense networks of one configuration, and tickets and controls of one way of pruning."""
 
@@ -23,7 +24,7 @@ class Cell:
     table: pd.DataFrame
     """``Results.networks`` of these, without children; ``value`` (NaN unless whole), ``status``."""
 
-    @property
+    @cached_property
     def shares(self) -> dict[int, float]:
         """Level → share of the weights left."""
         means = self.table.groupby("level")["density"].mean()
