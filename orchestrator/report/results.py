@@ -119,12 +119,12 @@ def load_results(folder: Path) -> Results:
     with Store.open(folder) as store:
         meta, runs, history = store.meta(), store.runs(), store.history()
         copies = tuple(store.copies())
-        probes = store.probes() if hasattr(store, "probes") else None
+        probes = store.probes()
     objective = meta.get("objective") or {}
     metric = objective.get("metric", "valid/loss")
     mode: Mode = "max" if objective.get("mode") == "max" else "min"
     results = build_results(meta, runs, history, metric=metric, mode=mode, copies=copies)
-    return replace(results, folder=folder, **({} if probes is None else {"probes": probes}))
+    return replace(results, folder=folder, probes=probes)
 
 
 def build_results(

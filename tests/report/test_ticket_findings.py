@@ -321,12 +321,14 @@ def test_masks(tmp_path: Path) -> None:
     assert masks_section(plant_tickets(tmp_path / "none", winning)) is None
 
 
-def test_masks_that_cannot_be_read_are_passed_over(tmp_path: Path) -> None:
+def test_masks_that_cannot_be_read_are_told(tmp_path: Path) -> None:
     results = plant_tickets(tmp_path, winning)
     keep_masks(results, alike=True)
     for path in (tmp_path / "runs").iterdir():
         path.write_bytes(path.read_bytes()[:50])
-    assert masks_section(results) is None
+    section = made(masks_section(results))
+    assert section.finding == "No two masks can be compared yet."
+    assert "damaged" in section.notes[-1]
 
 
 def test_cost(tmp_path: Path) -> None:

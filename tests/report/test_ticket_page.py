@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
 import time
 from pathlib import Path
@@ -48,20 +47,12 @@ def test_other_peoples_text_is_only_text(tmp_path: Path) -> None:
         return "failed" if network.level == 2 else value(network)
 
     results = plant_tickets(
-        tmp_path, planted, bases=bases, more=lambda network: {"probe/collapsed": 1.0}
+        tmp_path,
+        planted,
+        bases=bases,
+        more=lambda network: {"probe/collapsed": 1.0},
+        probes=lambda network: [("density", NASTY, 0.0), ("density", "0.weight", 0.5)],
     )
-    assert results.networks is not None
-    tickets = results.networks.loc[results.networks["level"] == 1, "run_id"]
-    rows = [
-        {"run_id": run_id, "name": "density", "at": at, "value": value}
-        for run_id in tickets
-        for at, value in ((NASTY, 0.0), ("0.weight", 0.5))
-    ]
-    probes_of = results.probes.iloc[:0]
-    probes_of = probes_of.reindex(range(len(rows))).assign(
-        **{name: [row[name] for row in rows] for name in ("run_id", "name", "at", "value")}
-    )
-    results = dataclasses.replace(results, probes=probes_of)
     sections = sections_of(results)
     text = render(results, sections, exported=False)
     page = Page(text)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -18,8 +20,8 @@ from orchestrator.report.sections.lottery.measure import Measure, nearest, worde
 from orchestrator.report.sections.lottery.overlap import expected_overlap, overlaps
 from orchestrator.report.sections.lottery.stopping import stop_steps
 from orchestrator.report.statistics import Difference, mean_intervals, paired_difference
-from orchestrator.store.masks import load_masks, overlap
-from tests.report.tickets import Network, plant_tickets, write_masks
+from orchestrator.store.masks import Packed, overlap
+from tests.report.tickets import Network, plant_tickets
 
 ACCURACY = Measure(metric="test/accuracy", higher_is_better=True)
 
@@ -160,58 +162,45 @@ def test_first_of_the_lowest_losses() -> None:
     assert stop_steps(history, ids, "loss", highest=True) == {"a": 3.0}
 
 
-def test_overlap_counts_weights() -> None:
-    rng = np.random.default_rng(11)
-    a, b = ({"x": rng.random((7, 13)) < 0.4, "y": rng.random(17) < share} for share in (0.1, 0.9))
-    both = either = 0
-    for name in a:
-        for one, other in zip(a[name].ravel(), b[name].ravel(), strict=True):
-            both += bool(one and other)
-            either += bool(one or other)
-    assert overlap(a, b) == both / either
-    assert overlap(a, a) == 1
-    none = {"x": np.zeros((2, 3), dtype=bool)}
-    assert overlap(none, none) == 1
+def packed(mask: Any) -> Packed:
+    return Packed(np.packbits(np.asarray(mask, dtype=bool).ravel()), np.shape(mask))
 
 
 def test_expected_overlap_is_that_of_random_masks() -> None:
     shares, sizes = (0.3, 0.05), (101, 499)
     masks = {str(n): np.arange(n) < round(s * n) for s, n in zip(shares, sizes, strict=True)}
+    fixed = {name: packed(mask) for name, mask in masks.items()}
     rng = np.random.default_rng(13)
     drawn = [
-        overlap(masks, {name: rng.permutation(mask) for name, mask in masks.items()})
+        overlap(fixed, {name: packed(rng.permutation(mask)) for name, mask in masks.items()})
         for _ in range(2000)
     ]
-    assert expected_overlap(masks, masks) == pytest.approx(np.mean(drawn), rel=0.02)
-    one = {"x": np.arange(100) < 36}
+    assert expected_overlap(fixed, fixed) == pytest.approx(np.mean(drawn), rel=0.02)
+    one = {"x": packed(np.arange(100) < 36)}
     assert expected_overlap(one, one) == pytest.approx(0.36 / (2 - 0.36))
+    none = {"x": packed(np.zeros((2, 3))), "y": packed(np.zeros((0, 3)))}
+    assert expected_overlap(none, none) == 1
 
 
 def test_overlaps_of_pairs_of_seeds() -> None:
-    masks = {f"s{seed}": {"x": np.arange(12) % 4 == seed // 2} for seed in range(3)}
+    masks = {f"s{seed}": {"x": packed(np.arange(12) % 4 == seed // 2)} for seed in range(3)}
     table = pd.DataFrame(
         {"run_id": ["s0", "s1", "s2", "gone"], "seed": range(4), "level": 2, "density": 0.25}
     )
-    found = overlaps(table, masks.get).iloc[0]
+
+    def load(names: Sequence[str]) -> tuple[dict[str, Any], list[str]]:
+        return {name: masks[name] for name in names if name in masks}, ["one is damaged"]
+
+    shared, damage = overlaps(table, load)
+    found = shared.iloc[0]
     # s0 = s1, and neither shares a weight with s2: 1, 0, 0.
-    assert (found["value"], found["low"], found["high"], found["n"]) == (
-        pytest.approx(1 / 3),
-        *(0, 1, 3),
-    )
+    assert found["value"] == pytest.approx(1 / 3)
+    assert (found["low"], found["high"], found["n"]) == (0, 1, 3)
     assert found["expected"] == pytest.approx(0.25 / 1.75)
-    other = {"s0": masks["s0"], "s1": {"y": np.ones(5, dtype=bool)}}
-    assert overlaps(table, other.get).empty
-
-
-def test_masks_come_back_as_they_were(tmp_path: Path) -> None:
-    rng = np.random.default_rng(17)
-    masks = {"0.weight": rng.random((5, 3, 7)) < 0.3, "b": rng.random(11) < 0.5}
-    write_masks(tmp_path, "run", masks)
-    found = load_masks(tmp_path, "run")
-    assert found is not None
-    assert set(found) == set(masks)
-    assert all(np.array_equal(found[name], mask) for name, mask in masks.items())
-    assert load_masks(tmp_path, "other") is None
+    assert damage == ["one is damaged"]
+    masks["s1"] = {"y": packed(np.ones(5))}
+    masks.pop("s2")
+    assert overlaps(table.assign(run_id="s0"), lambda names: (masks, []))[0].empty
 
 
 def nodes(**columns: object) -> pd.DataFrame:

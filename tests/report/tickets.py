@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import itertools
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -10,9 +9,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pandas as pd
 
-from orchestrator.report.results import PROBE_COLUMNS, Results, load_results
+from orchestrator.report.results import Results, load_results
 from orchestrator.store import Outcome, Store
 from trainables.configs import to_plain
 from trainables.configs.lottery import Node
@@ -100,9 +98,8 @@ def plant_tickets(
         )
         store.plan_runs(runs)
         store.start_pack("pack", [outcome.run_id for outcome in outcomes], {})
-        store.record("pack", rows, outcomes)
-    table = pd.DataFrame(long, columns=PROBE_COLUMNS)
-    return dataclasses.replace(load_results(folder), probes=table)
+        store.record("pack", rows, outcomes, measured=long)
+    return load_results(folder)
 
 
 def _networks(

@@ -21,8 +21,8 @@ from orchestrator.report.sections.lottery.measure import SHARES, Measure, neares
 from orchestrator.report.sections.lottery.overlap import overlaps
 from orchestrator.report.sections.lottery.tickets import IN_WORDS, told
 from orchestrator.report.sections.model import Figure, Section
-from orchestrator.report.text import count, number, percent
-from orchestrator.store.masks import load_masks
+from orchestrator.report.text import count, listed, number, percent
+from orchestrator.store.masks import load_all
 
 TITLE = "Masks"
 _WHERE = "probe/supermask"
@@ -34,8 +34,8 @@ def masks_section(results: Results) -> Section | None:
     """None where masks were neither measured nor kept."""
     base, setting = leading(results)
     supermask = _supermask(results, base, setting)
-    shared = _overlaps(results, base, setting)
-    if supermask is None and shared.empty:
+    shared, damage = _overlaps(results, base, setting)
+    if supermask is None and shared.empty and not damage:
         return None
     figures, sentences = [], []
     if supermask is not None:
@@ -55,7 +55,8 @@ def masks_section(results: Results) -> Section | None:
         notes=[
             "Overlap: weights left in both masks over weights left in either (Jaccard). Random"
             " masks are those with as many weights left in each layer; where all layers keep the"
-            " share d, they have d / (2 − d) in common."
+            " share d, they have d / (2 − d) in common.",
+            *(f"Masks that cannot be read: {listed(damage, 3)}." for _ in range(bool(damage))),
         ],
     )
 
@@ -114,13 +115,13 @@ def _figure(cell: Cell, measure: Measure) -> Figure:
     return Figure(name="supermasks", chart=chart, caption=caption, data=data, columns=columns)
 
 
-def _overlaps(results: Results, base: str, setting: str) -> pd.DataFrame:
+def _overlaps(results: Results, base: str, setting: str) -> tuple[pd.DataFrame, list[str]]:
     if results.folder is None:
-        return pd.DataFrame()
+        return pd.DataFrame(), []
     table = networks(results)
     own = table[(table["base"] == base) & (table["setting"] == setting)]
     own = own[(own["kind"] == TICKET) & (own["child"] == 0)]
-    return overlaps(own, functools.partial(load_masks, results.folder))
+    return overlaps(own, functools.partial(load_all, results.folder))
 
 
 def _levels(shared: pd.DataFrame) -> list[int]:

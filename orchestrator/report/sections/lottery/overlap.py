@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 import pandas as pd
 
 from orchestrator.store.masks import Masks, overlap
+
+Load = Callable[[Sequence[str]], tuple[Mapping[str, Masks], list[str]]]
 
 MOST_SEEDS = 8
 """Masks compared at each level: all pairs of these seeds."""
@@ -21,39 +24,42 @@ def expected_overlap(masks: Masks, others: Masks) -> float:
     expected intersection over expected union. With a = b = d in all layers, d / (2 − d).
     """
     both = either = 0.0
-    for name, mask in masks.items():
-        if not mask.size:
+    for name, packed in masks.items():
+        size = math.prod(packed.shape)
+        if not size:
             continue
-        a = np.count_nonzero(mask) / mask.size
-        b = np.count_nonzero(others[name]) / mask.size
-        both += mask.size * a * b
-        either += mask.size * (a + b - a * b)
+        a = int(np.bitwise_count(packed.bits).sum(dtype=np.int64)) / size
+        b = int(np.bitwise_count(others[name].bits).sum(dtype=np.int64)) / size
+        both += size * a * b
+        either += size * (a + b - a * b)
     return both / either if either else 1.0
 
 
-def overlaps(tickets: pd.DataFrame, load: Callable[[str], Masks | None]) -> pd.DataFrame:
+def overlaps(tickets: pd.DataFrame, load: Load) -> tuple[pd.DataFrame, list[str]]:
     """Between the seeds of each level: level, x (weights left), value, expected, low, high, n.
 
     Args:
         tickets: run_id, seed, level, density of tickets of one configuration and one way of
             pruning.
-        load: run_id → its masks; None where there are none.
+        load: run_ids → the masks of those that have any, and a line on each damaged file.
 
     Returns:
-        ``value`` and ``expected`` are means over pairs of seeds, low and high the least and the
-        greatest overlap of a pair, ``n`` the pairs. They share seeds, so there is no interval.
+        The table, and those lines. ``value`` and ``expected`` are means over pairs of seeds, low
+        and high the least and the greatest overlap of a pair, ``n`` the pairs. They share seeds,
+        so there is no interval.
     """
-    rows = []
+    rows: list[dict[str, float]] = []
+    damage: list[str] = []
     for level, own in tickets.sort_values("seed").groupby("level"):
-        found = [load(str(run_id)) for run_id in own["run_id"][:MOST_SEEDS]]
-        known = [masks for masks in found if masks is not None]
-        pairs = [(a, b) for a, b in itertools.combinations(known, 2) if _alike(a, b)]
+        found, damaged = load([str(run_id) for run_id in own["run_id"][:MOST_SEEDS]])
+        damage += damaged
+        pairs = [(a, b) for a, b in itertools.combinations(found.values(), 2) if _alike(a, b)]
         if not pairs:
             continue
         values = [overlap(a, b) for a, b in pairs]
         rows.append(
             {
-                "level": level,
+                "level": float(str(level)),
                 "x": float(own["density"].mean()),
                 "value": float(np.mean(values)),
                 "expected": float(np.mean([expected_overlap(a, b) for a, b in pairs])),
@@ -62,10 +68,9 @@ def overlaps(tickets: pd.DataFrame, load: Callable[[str], Masks | None]) -> pd.D
                 "n": len(pairs),
             }
         )
-    return pd.DataFrame(rows)
+    return pd.DataFrame(rows), damage
 
 
 def _alike(masks: Masks, others: Masks) -> bool:
-    return {name: mask.shape for name, mask in masks.items()} == {
-        name: mask.shape for name, mask in others.items()
-    }
+    shapes = [{name: packed.shape for name, packed in one.items()} for one in (masks, others)]
+    return shapes[0] == shapes[1]
