@@ -312,7 +312,7 @@ def test_masks(tmp_path: Path) -> None:
     random = plant_tickets(tmp_path / "random", winning)
     keep_masks(random, alike=False)
     section = made(masks_section(random))
-    assert "no more than by chance (3 pairs)" in section.finding
+    assert "not clearly more than by chance (3 pairs)" in section.finding
     assert "times as much" not in section.finding
     assert "Untrained" not in section.finding
     data = section.figures[0].data

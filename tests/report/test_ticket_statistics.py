@@ -126,7 +126,7 @@ def test_sentences() -> None:
     assert said == (
         "Tickets at 21 % beat re-initialization by 1.2 pp (95 % interval +0.8 to +1.6, paired, 5 "
         "seeds); at 13 % by 2.0 pp (+1.6 to +2.4); at 5 % no difference is shown (−0.4 to +0.2); "
-        "at 2 % they fall behind by 2.0 pp (−2.4 to −1.6, 4 seeds)."
+        "at 2 % they fall behind re-initialization by 2.0 pp (−2.4 to −1.6, 4 seeds)."
     )
     assert worded(ACCURACY, {}, other="x") == ""
     assert worded(ACCURACY, {"at 2 %": paired_difference([], [])}, other="x") == ""
@@ -137,6 +137,7 @@ def test_lower_is_better_turns_differences() -> None:
     assert loss.better(difference(0.5, 0.1)) == Difference(mean=-0.5, low=-0.6, high=-0.4, pairs=5)
     assert ACCURACY.better(difference(0.5, 0.1)) == difference(0.5, 0.1)
     assert (loss.percent, loss.log, ACCURACY.percent, ACCURACY.log) == (False, True, True, False)
+    assert ACCURACY.signed(difference(-0.0001, 0.02)) == "+0.0 [−2.0, 2.0]"
     assert ACCURACY.signed(difference(-0.012, 0.004)) == "−1.20 [−1.60, −0.80]"
 
 

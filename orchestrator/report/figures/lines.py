@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -46,6 +46,7 @@ def draw_lines(
     order: Sequence[str],
     percent: bool = False,
     log_y: bool = False,
+    whole: bool = False,
     reference: tuple[float, str] | None = None,
     points: bool = True,
     counted: str = "seeds",
@@ -58,6 +59,7 @@ def draw_lines(
         across: see ``x_weights_left``, ``x_steps`` and ``x_share``.
         percent: whether values are shares, to be labelled in percent.
         counted: what ``n`` counts, and the band is over: seeds (95 % interval), or pairs (range).
+        whole: whether values count something, and are labelled without exponents.
         reference: a value that a dashed line marks, and what it is.
     """
     x = across.channel
@@ -67,7 +69,7 @@ def draw_lines(
     span = (float(ends.min().min()), float(ends.max().max()))
     if reference:
         span = (min(span[0], reference[0]), max(span[1], reference[0]))
-    y_axis = _y_axis(span, percent, log_y)
+    y_axis = _y_axis(span, percent, log_y, {"format": ",.0f"} if whole else {})
     y_scale = scale(log_y, padding=8)
     y = alt.Y("value:Q", title=y_title, scale=y_scale, axis=y_axis)
     low = alt.Y("low:Q", title=y_title, scale=y_scale, axis=y_axis)
@@ -129,9 +131,11 @@ def x_share(title: str) -> Across:
     return Across(channel=channel, title=title)
 
 
-def _y_axis(span: tuple[float, float], percent: bool, log: bool) -> alt.Axis:
+def _y_axis(
+    span: tuple[float, float], percent: bool, log: bool, options: Mapping[str, Any]
+) -> alt.Axis:
     if not percent:
-        return axis(*span, log)
+        return axis(*span, log, **options)
     ticks = log_ticks(*span) if log else None
     values = {"values": ticks, "tickCount": len(ticks)} if ticks else {"tickCount": 6}
     return alt.Axis(labelExpr=PERCENT, labelOverlap=True, **values)

@@ -140,8 +140,8 @@ def _overlap_sentence(shared: pd.DataFrame, level: int) -> str:
     if at["low"] > 1.05 * expected:
         return f"{first}: {number(value / expected, 2)} times as much ({pairs})."
     if at["high"] < 0.95 * expected:
-        return f"{first}: they avoid each other ({pairs})."
-    return f"{first}: no more than by chance ({pairs})."
+        return f"{first}: less than by chance ({pairs})."
+    return f"{first}: not clearly more than by chance ({pairs})."
 
 
 def _overlap_figure(shared: pd.DataFrame) -> Figure:

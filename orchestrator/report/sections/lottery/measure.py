@@ -71,7 +71,8 @@ class Measure:
     def signed(self, difference: Difference) -> str:
         """``+1.21 [0.82, 1.60]`` in percentage points or units of the metric."""
         scale, decimals = self._scale(difference, digits=2)
-        mean = signed(difference.mean * scale, decimals)
+        # Rounded first: −0.001 is to be +0.0, not −0.0.
+        mean = signed(round(difference.mean * scale, decimals) + 0.0, decimals)
         if not has_interval(difference):
             return mean
         ends = [fixed(end * scale, decimals) for end in (difference.low, difference.high)]
@@ -182,7 +183,7 @@ def _part(
         of = "" if measure.percent else f"in {measure.words} "
         return f"{subject} {place} {verb} {other} {of}{by}"
     same = before.excludes_zero and (before.mean > 0) == (difference.mean > 0)
-    return f"{place} {by}" if same else f"{place} they {verb} {by}"
+    return f"{place} {by}" if same else f"{place} they {verb} {other} {by}"
 
 
 def nearest(levels: Mapping[int, float], wanted: Sequence[float]) -> list[int]:

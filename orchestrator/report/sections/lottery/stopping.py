@@ -96,6 +96,7 @@ def _figure(cell: Cell, words: str) -> Figure:
         across=x_weights_left(data["x"].tolist()),
         y_title=f"step of the {words}",
         group_title="networks",
+        whole=True,
         order=list(dict.fromkeys(data["group"])),
         reference=(dense, DENSE) if dense == dense else None,
     )
