@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import pytest
 import torch
 from torch import nn
 from torch.nn.utils import prune as torch_prune
 
 from benchmarks import eager_lottery, lottery
+from benchmarks.eager import Splits
 from benchmarks.eager_lottery import Score
 from trainables.configs import Digits, Mlp, Train
 from trainables.configs.lottery import Lottery, Node, networks
 from trainables.configs.optimizers import Adam
-from trainables.configs.run import RunConfig, run_id
+from trainables.configs.run import RunConfig, data_key, run_id
+from trainables.data import load
 from trainables.pruning import rewind
+from trainables.session import PackSession, Settings
 
 
 def _runs() -> list[RunConfig]:
@@ -71,3 +75,20 @@ def test_differences_are_told() -> None:
     assert lottery.disagreements(runs, scores, worse) == [
         "shuffled: test accuracy 0.8800 instead of 0.9000"
     ]
+
+
+def test_by_hand_each_network_ends_as_in_regatta() -> None:
+    runs = _runs()
+    data = load(Digits())
+    by_hand = eager_lottery.train_tree(runs, Splits.of(data), 1)
+    session = PackSession(
+        [(run_id(run), run) for run in runs], {data_key(runs[0]): data}, Settings()
+    )
+    while not session.finished:
+        session.advance()
+    assert {*by_hand} == {*session.progress}
+    for name, progress in session.progress.items():
+        density, loss, accuracy = by_hand[name]
+        assert density == pytest.approx(progress.final.get("probe/density", 1.0), abs=1e-12)
+        assert loss == pytest.approx(progress.final["valid/loss"], rel=1e-5)
+        assert accuracy == pytest.approx(progress.final["test/accuracy"], abs=1e-6)
