@@ -31,7 +31,7 @@ from trainables.configs.run import RunConfig, run_id
 _STUDY = """
 study: lottery
 data: {{name: digits}}
-model: {{name: mlp, hidden: [100, 50], init: xavier}}
+model: {{name: mlp, hidden: [64, 32], init: xavier}}
 optimizer: {{name: adam, lr: 0.0012}}
 train: {{epochs: {epochs}, batch_size: 60}}
 seeds: {seeds}
