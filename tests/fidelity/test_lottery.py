@@ -2,7 +2,7 @@
 
 As in the paper: Glorot's initialization, Adam at 1.2e-3, batches of 60, 5,000 images held out, a
 fifth of each layer pruned a level and a tenth of the last, weights put back to the initialization.
-Deviation: 8,000 steps instead of 50,000.
+Deviation: 5,000 steps instead of 50,000.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ study: lottery-mnist
 data: {{name: mnist, root: "{MNIST.resolve()}"}}
 model: {{name: lenet_300_100, init: xavier}}
 optimizer: {{name: adam, lr: 1.2e-3}}
-train: {{steps: 8000, batch_size: 60, evaluate_every: {{steps: 500}}}}
+train: {{steps: 5000, batch_size: 60, evaluate_every: {{steps: 500}}}}
 seeds: 5
 procedure:
   name: lottery
