@@ -253,6 +253,17 @@ def test_a_network_that_reaches_its_target_is_pruned_where_it_stands() -> None:
     assert len({p.steps for p in session.progress.values()}) > 2
 
 
+def test_a_dense_network_that_ends_before_the_rewind_step_is_named() -> None:
+    train = {"target": Target(metric="train/loss", value=1e3), "evaluate_every": Steps(steps=2)}
+    runs = _forest(1, rewind_to=REWOUND, dense={"train": train})
+    session = session_of(runs)
+    finish(session)
+    assert session.progress[run_id(runs[0])].reason == "target reached"
+    lost = session.progress[run_id(runs[1])]
+    assert lost.status == "failed"
+    assert lost.reason == f"run {run_id(runs[0])} ended before step 4, to rewind to"
+
+
 def test_what_cannot_be_pruned_fails_with_its_reason_and_the_dense_network_stays() -> None:
     runs = _forest(1, exclude=("nothing*",))
     session = session_of(runs)

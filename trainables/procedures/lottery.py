@@ -178,6 +178,10 @@ class Ladder:
                     why = f"run {need.run_id}, which it comes from, {parent.status}"
                     found[name] = (parent.status, why)
                     break
+                if need.at is not None and parent.status != "running":
+                    why = f"run {need.run_id} ended before step {need.at}, to rewind to"
+                    found[name] = ("failed", why)
+                    break
         for name in found:
             del self.waiting[name], self._needs[name]
         return found
