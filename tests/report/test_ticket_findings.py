@@ -413,3 +413,44 @@ def test_dense_networks_alone_are_planned_for(tmp_path: Path) -> None:
     results = plant_tickets(tmp_path, winning, levels=0)
     assert results.networks is None
     assert load_results(tmp_path).runs["configuration"].nunique() == 1
+
+
+def test_children_are_no_tickets_and_no_dense_networks(tmp_path: Path) -> None:
+    def planted(network: Network) -> float:
+        return 0.1 if network.child else winning(network)
+
+    results = plant_tickets(tmp_path, planted, children=2, bases=({"lr": 0.1}, {"lr": 0.5}))
+    alone = plant_tickets(tmp_path / "alone", winning, bases=({"lr": 0.1}, {"lr": 0.5}))
+    assert tickets_section(results).finding == tickets_section(alone).finding
+    assert dense_only(results).ranked().equals(dense_only(alone).ranked())
+    assert len(dense_only(results).runs) == 6
+
+
+def test_children_of_a_seed_count_once_and_unclear_barriers_are_not_connected(
+    tmp_path: Path,
+) -> None:
+    def more(network: Network) -> dict[str, float]:
+        if not network.child:
+            return {}
+        wobble = 1 + 100 * WOBBLE[network.seed] + 0.02 * (network.child - 1.5)
+        height = {0: 0.3, 10: 0.02, 20: 0.001}[network.rewind]
+        return {"probe/barrier/test/error": height * wobble}
+
+    results = plant_tickets(tmp_path, winning, children=2, rewinds=(0, 10, 20), more=more)
+    section = made(connectivity_section(results))
+    assert "linearly connected from step 20 on" in section.finding
+    assert "from step 10 on" not in section.finding
+    assert set(section.figures[0].data["n"]) == {3}
+
+
+def test_ways_with_a_missing_seed_are_not_compared(tmp_path: Path) -> None:
+    def planted(network: Network) -> float | str:
+        way = network.pruning.get("criterion", "")
+        if way == "random":
+            return "diverged" if network.seed == 1 else 0.99
+        return 0.9 - 0.02 * (way == "movement") + noise(network)
+
+    ways = ({}, {"criterion": "random"}, {"criterion": "movement"})
+    finding = made(variants_section(plant_tickets(tmp_path, planted, prunings=ways))).finding
+    assert "beat those of movement" in finding
+    assert "random" not in finding
