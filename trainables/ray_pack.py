@@ -103,8 +103,11 @@ class RayPack(tune.Trainable):  # type: ignore[misc]  # ray has no types
     ) -> None:
         import torch
 
+        from trainables import memory
+
         # Momentum of dead units decays into denormals, which are slow on CPUs.
         torch.set_flush_denormal(True)
+        memory.keep_freed()
         self._tasks = tasks
         self._data = data
         self._mailbox = mailbox
