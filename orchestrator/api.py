@@ -14,18 +14,22 @@ from orchestrator.launch.extend import NOTHING, extension_of
 from orchestrator.launch.planned import is_on_demand
 from orchestrator.plan import (
     Estimate,
+    Memory,
     Networks,
     Pack,
     by_kind,
     cpus_a_pack,
     estimate,
     estimate_own,
+    expected_memory,
     first_lanes,
+    limit_a_pack,
     make_packs,
     networks_planned,
     unique_runs,
 )
 from orchestrator.plan.searched import sample_runs, search_lanes
+from orchestrator.plan.trees import lanes_at_once
 from orchestrator.search.known import kept_suggestions
 from orchestrator.spec import Study, Tracking, load_study
 from orchestrator.store import SETTLED, Store
@@ -59,6 +63,8 @@ class Plan:
     """Which runs go on from shorter ones, and why others do not; empty where none has one."""
     networks: Networks | None = None
     """Of a study of lottery tickets."""
+    memory: Memory | None = None
+    """What the largest pack takes; None where no run is left, or a model or data is not known."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,7 +126,15 @@ def plan_study(study: Study | str | Path, results: str | Path = "results") -> Pl
         cpus = cpus_a_pack([cores], min(slots, len(packs)))
     finished = len(runs) - len(left)
     networks = networks_planned(trained, study.procedures, slots=slots, measured=measured)
-    return Plan(study, len(runs), finished, slots, packs, expected, cpus, extension.line, networks)
+    sizes = (  # the first of a pack is the longest
+        (trained[pack.run_ids[0]], lanes_at_once(runs[name] for name in pack.run_ids))
+        for pack in packs
+        if trained
+    )
+    held = expected_memory(sizes, limit_a_pack(study.resources.gpus, min(slots, len(packs))))
+    return Plan(
+        *(study, len(runs), finished, slots, packs, expected, cpus, extension.line, networks, held)
+    )
 
 
 def _plan_search(study: Study, folder: Path, slots: int) -> Plan:
@@ -144,10 +158,13 @@ def _plan_search(study: Study, folder: Path, slots: int) -> Plan:
     elif sample:
         expected = expected.times(left * len(study.seeds) / len(sample))
     cpus = study.resources.cpus or 1.0
+    lanes = search_lanes(study, slots)
+    packs = math.ceil(left * len(study.seeds) / lanes)
     if study.resources.cpus is None and study.trainable is None and left:
-        packs = math.ceil(left * len(study.seeds) / search_lanes(study, slots))
         cpus = cpus_a_pack([os.cpu_count() or 1], min(slots, packs))
-    return Plan(study, runs, finished, slots, [], expected, cpus)
+    limit = limit_a_pack(study.resources.gpus, min(slots, packs))
+    held = expected_memory(((config, lanes) for config in sample.values()), limit)
+    return Plan(study, runs, finished, slots, [], expected, cpus, memory=held)
 
 
 def _seconds_per_step(store: Store, runs: Mapping[str, RunConfig]) -> dict[str, float]:

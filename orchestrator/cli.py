@@ -24,7 +24,7 @@ from orchestrator.cli_simulate import EXAMPLE, simulate
 
 if TYPE_CHECKING:
     from orchestrator.api import Plan
-    from orchestrator.plan import Networks
+    from orchestrator.plan import Memory, Networks
     from orchestrator.spec import Study
 
 INTERRUPTED = 130
@@ -60,7 +60,7 @@ def plan(
     results: Results = Path("results"),
     as_json: Annotated[bool, typer.Option("--json", help="for programs")] = False,
 ) -> None:
-    """Show runs, packs, lanes, expected time and cost; nothing is started."""
+    """Show runs, packs, lanes, expected time, cost and memory; nothing is started."""
     with _wrong_input():
         from orchestrator.api import plan_study
 
@@ -88,13 +88,28 @@ def _plan_as_data(planned: Plan) -> dict[str, Any]:
         "extension": planned.extension,
         "networks": None if planned.networks is None else dataclasses.asdict(planned.networks),
         "estimate": dataclasses.asdict(planned.estimate),
+        "memory": _memory_as_data(planned.memory),
+    }
+
+
+def _memory_as_data(expected: Memory | None) -> dict[str, Any] | None:
+    """Bytes; null where nothing is known."""
+    if expected is None:
+        return None
+    return {
+        "lane_bytes": round(expected.lane),
+        "lanes": expected.lanes,
+        "pack_bytes": round(expected.total),
+        "limit_bytes": None if expected.limit is None else round(expected.limit),
+        "lanes_fit": expected.fit,
+        "basis": "modelled",
     }
 
 
 def _show_plan(planned: Plan) -> None:
     from rich.table import Table
 
-    from orchestrator.plan.in_words import at_a_time, search_in_words
+    from orchestrator.plan.in_words import at_a_time, memory_in_words, search_in_words
     from orchestrator.progress import duration
 
     study, expected = planned.study, planned.estimate
@@ -131,6 +146,8 @@ def _show_plan(planned: Plan) -> None:
         about = "at most" if study.early_stopping else "about"
         took = f"{about} {duration(expected.seconds)} ({expected.basis})"
         table.add_row("time", f"{took}, {hours:.2g} CPU-hours")
+    if study.trainable is None:
+        table.add_row("memory", memory_in_words(planned.memory))
     Console().print(table)
 
 

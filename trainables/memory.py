@@ -21,10 +21,8 @@ from trainables.engine import Stack
 from trainables.evaluation import batch_size, mean_metrics
 from trainables.forward import Network
 from trainables.losses import LOSSES
-from trainables.ram import free_ram
+from trainables.ram import free_ram, in_bytes
 
-SHARE = 0.8
-"""Of the free memory; the rest is for what is not counted, and for an allocator's gaps."""
 _ROTATING = 0.5
 """Stacks take turns where what all of them keep takes no more than this share of the limit."""
 _STACKED = 2.0
@@ -155,15 +153,6 @@ def keep_freed() -> None:
     such block is freed here, which is never touched and takes no memory.
     """
     torch.empty(_LARGEST_KEPT, dtype=torch.uint8)
-
-
-def in_bytes(amount: float) -> str:
-    """As text: ``61 MiB``, ``2.1 GiB``."""
-    for unit in ("B", "KiB", "MiB"):
-        if amount < 1000:
-            return f"{amount:.{0 if amount >= 10 else 1}f} {unit}"
-        amount /= 1024
-    return f"{amount:.{0 if amount >= 100 else 1}f} GiB"
 
 
 def _line(seen: Mapping[int, int], width: int) -> float:

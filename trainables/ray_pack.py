@@ -230,7 +230,7 @@ class RayPack(tune.Trainable):  # type: ignore[misc]  # ray has no types
         """As the task says, stacked as an earlier attempt chose: same bits again."""
         import torch
 
-        from trainables import memory
+        from trainables import memory, ram
         from trainables.parts import uncompiled
         from trainables.session import Settings
         from trainables.stack_width import Way
@@ -250,7 +250,7 @@ class RayPack(tune.Trainable):  # type: ignore[misc]  # ray has no types
         # Packs start together, so that each finds at first about all that they will share.
         self._free = self._free or free
         free = min(self._free // sharing, free)
-        return Settings(**{**settings, "memory": int(memory.SHARE * free)})
+        return Settings(**{**settings, "memory": int(ram.SHARE * free)})
 
     def _read_ways(self) -> dict[str, Any]:
         """The ways and threads that an earlier attempt chose, or the pack it was split off."""

@@ -1,9 +1,12 @@
-"""From a study to packs: which runs train together, and what that will take."""
+"""From a study to packs: which runs train together, and what that will take of time and memory."""
 
 from orchestrator.plan.estimate import Estimate as Estimate
 from orchestrator.plan.estimate import estimate as estimate
 from orchestrator.plan.estimate import estimate_own as estimate_own
 from orchestrator.plan.estimate import lane_cost as lane_cost
+from orchestrator.plan.memory import Memory as Memory
+from orchestrator.plan.memory import expected_memory as expected_memory
+from orchestrator.plan.memory import limit_a_pack as limit_a_pack
 from orchestrator.plan.networks import Networks as Networks
 from orchestrator.plan.networks import networks_planned as networks_planned
 from orchestrator.plan.packs import Pack as Pack

@@ -7,9 +7,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
 
-from orchestrator.plan.flops import backward, layers
+from orchestrator.plan.flops import backward, is_chain, layers
 from orchestrator.plan.packs import steps_per_epoch, work
-from trainables.configs.models import DeepLinear, Gpt, ImageModel, Lenet300100, Linear, Mlp, Model
+from trainables.configs.models import Gpt, ImageModel, Lenet300100, Mlp, Model
 from trainables.configs.run import RunConfig, evaluation_interval, fusion_key
 
 START_SECONDS = 8.0
@@ -132,9 +132,6 @@ def _modelled(config: RunConfig) -> Cost | None:
 
 def _overhead(model: Model, layers: int) -> float:
     """The part of a step that its batch does not change."""
-    if isinstance(model, Linear | DeepLinear | Lenet300100):
-        model = model.as_mlp()
-    if not isinstance(model, Mlp):
-        return _LAYER_SECONDS["image"] * layers
-    by_hand = model.norm == "none" and not model.skip and model.activation != "gelu"
-    return _CHAIN_SECONDS if by_hand else _LAYER_SECONDS["mlp"] * layers
+    if is_chain(model):
+        return _CHAIN_SECONDS
+    return _LAYER_SECONDS["mlp" if isinstance(model, Mlp | Lenet300100) else "image"] * layers

@@ -49,6 +49,15 @@ def layers(model: Model, input_shape: Sequence[int], outputs: int) -> list[Layer
     return None if find is None else list(find(model, input_shape, outputs))
 
 
+def is_chain(model: Model) -> bool:
+    """Whether it is differentiated by hand (``trainables.chain``), in types of full width."""
+    if isinstance(model, Linear | DeepLinear | Lenet300100):
+        model = model.as_mlp()
+    if not isinstance(model, Mlp):
+        return False
+    return model.norm == "none" and not model.skip and model.activation != "gelu"
+
+
 def backward(found: Sequence[Layer]) -> Iterator[int]:
     """Operations of each layer's backward pass: those of its forward pass for the gradient by
     its weights (or its first factor), and as many for that by its input, which the first layer

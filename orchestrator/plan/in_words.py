@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from orchestrator.plan.memory import Memory
 from orchestrator.plan.networks import counts_in_words, levels_of
 from orchestrator.plan.searched import search_lanes
 from orchestrator.plan.trees import kinds
@@ -9,6 +10,7 @@ from orchestrator.spec.searches import Optuna, Pbt
 from orchestrator.spec.study import Study
 from trainables.configs.base import Duration, Epochs, Steps
 from trainables.configs.run import RunConfig
+from trainables.ram import in_bytes
 
 
 def study_in_words(study: Study, left: int, at_a_time: int) -> str:
@@ -63,6 +65,19 @@ def duration_in_words(duration: Duration) -> str:
     if isinstance(duration, Epochs):
         return "epoch" if duration.epochs == 1 else f"{duration.epochs:g} epochs"
     return f"{100 * duration:g} % of training"
+
+
+def memory_in_words(expected: Memory | None) -> str:
+    """Such as ``about 61 MiB a lane, 5.4 GiB a pack of 90 (modelled); 34 lanes fit in 2.1 GiB``."""
+    if expected is None:
+        return "not known: some runs have a model or data not seen yet"
+    lane, total = in_bytes(expected.lane), in_bytes(expected.total)
+    text = f"about {lane} a lane, {total} a pack of {expected.lanes:,} (modelled)"
+    if expected.limit is None or expected.fit is None:
+        return f"{text}, of a GPU"
+    fits = _count(expected.fit, "lane") + (" fits" if expected.fit == 1 else " fit")
+    text += f"; {fits} in {in_bytes(expected.limit)}"
+    return text if expected.fit >= expected.lanes else f"{text}, so stacks will be narrower"
 
 
 def _count(n: int, noun: str) -> str:

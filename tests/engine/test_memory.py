@@ -25,8 +25,8 @@ from trainables.configs.run import run_id
 from trainables.data import DataSet
 from trainables.data.dataset import split
 from trainables.engine import Stack
-from trainables.memory import Forecast, Use, forecast, in_bytes
-from trainables.ram import free_ram
+from trainables.memory import Forecast, Use, forecast
+from trainables.ram import free_ram, in_bytes
 from trainables.session import PackSession, Settings
 from trainables.stack_width import Way, choose_way, time_widths
 
