@@ -56,7 +56,7 @@ def _update(
 
     def rule(param: Tensor, grad: Tensor, old: Tree) -> tuple[Tensor, Tree]:
         if decouple:
-            param = decoupled(param, hyper)
+            param = decoupled(param, hyper, context.config)
         m = average(old["m"], grad, beta1)
         new = {"m": m, "v": average_square(old["v"], grad, beta2)}
         v = new["v"]
@@ -66,7 +66,7 @@ def _update(
         return param + shaped(rate, param) * (m / denominator), new
 
     if not decouple:
-        grads = coupled(grads, params, hyper)
+        grads = coupled(grads, params, hyper, context.config)
     new_params, slots = each(rule, params, grads, state)
     return new_params, slots | {"count": {"": count}}
 

@@ -100,20 +100,30 @@ def value(hyper: Hyper, name: str) -> Tensor:
     return hyper[name] if name in hyper else torch.zeros_like(hyper["lr"])
 
 
-def coupled(grads: Tree, params: Tree, hyper: Hyper) -> Tree:
+def decays(param: Tensor, config: OptimizerConfig) -> bool:
+    """Whether weight decay is for this tensor (L, …): with ``skip_vectors`` only for matrices."""
+    return is_matrix(param) or not getattr(config, "skip_vectors", False)
+
+
+def coupled(grads: Tree, params: Tree, hyper: Hyper, config: OptimizerConfig) -> Tree:
     """g + λθ: weight decay as the gradient of ½λ|θ|²."""
     decay = hyper.get("weight_decay")
     if decay is None:
         return grads
     return {
-        name: torch.addcmul(grad, shaped(decay, grad), params[name]) for name, grad in grads.items()
+        name: torch.addcmul(grad, shaped(decay, grad), params[name])
+        if decays(grad, config)
+        else grad
+        for name, grad in grads.items()
     }
 
 
-def decoupled(param: Tensor, hyper: Hyper) -> Tensor:
+def decoupled(param: Tensor, hyper: Hyper, config: OptimizerConfig) -> Tensor:
     """(1 − ηλ)θ: weight decay apart from the gradient."""
     decay = hyper.get("weight_decay")
-    return param if decay is None else param * shaped(1 - hyper["lr"] * decay, param)
+    if decay is None or not decays(param, config):
+        return param
+    return param * shaped(1 - hyper["lr"] * decay, param)
 
 
 def average(old: Tensor, new: Tensor, beta: Tensor) -> Tensor:
