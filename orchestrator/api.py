@@ -29,6 +29,7 @@ from orchestrator.plan import (
     unique_runs,
 )
 from orchestrator.plan.searched import sample_runs, search_lanes
+from orchestrator.plan.trees import lanes_at_once
 from orchestrator.search.known import kept_suggestions
 from orchestrator.spec import Study, Tracking, load_study
 from orchestrator.store import SETTLED, Store
@@ -142,6 +143,14 @@ def plan_study(study: Study | str | Path, results: str | Path = "results") -> Pl
         extension.line,
         networks=networks,
         memory=held,
+    sizes = (  # the first of a pack is the longest
+        (trained[pack.run_ids[0]], lanes_at_once(runs[name] for name in pack.run_ids))
+        for pack in packs
+        if trained
+    )
+    held = expected_memory(sizes, limit_a_pack(study.resources.gpus, min(slots, len(packs))))
+    return Plan(
+        *(study, len(runs), finished, slots, packs, expected, cpus, extension.line, networks, held)
     )
 
 

@@ -69,6 +69,10 @@ def duration_in_words(duration: Duration) -> str:
 
 def memory_in_words(expected: Memory) -> str:
     """Such as ``about 61 MiB a lane, 5.4 GiB a pack of 90 (modelled); 34 lanes fit in 2.1 GiB``."""
+def memory_in_words(expected: Memory | None) -> str:
+    """Such as ``about 61 MiB a lane, 5.4 GiB a pack of 90 (modelled); 34 lanes fit in 2.1 GiB``."""
+    if expected is None:
+        return "not known: some runs have a model or data not seen yet"
     lane, total = in_bytes(expected.lane), in_bytes(expected.total)
     text = f"about {lane} a lane, {total} a pack of {expected.lanes:,} (modelled)"
     if expected.limit is None or expected.fit is None:
