@@ -29,7 +29,6 @@ from orchestrator.plan import (
     unique_runs,
 )
 from orchestrator.plan.searched import sample_runs, search_lanes
-from orchestrator.plan.trees import lanes_at_once
 from orchestrator.search.known import kept_suggestions
 from orchestrator.spec import Study, Tracking, load_study
 from orchestrator.store import SETTLED, Store
@@ -127,11 +126,10 @@ def plan_study(study: Study | str | Path, results: str | Path = "results") -> Pl
     finished = len(runs) - len(left)
     networks = networks_planned(trained, study.procedures, slots=slots, measured=measured)
     trained = by_kind(left)[0]
-    held = expected_memory(
-        # The first is the longest.
-        ((trained[pack.run_ids[0]], pack.lanes) for pack in packs if trained),
-        limit_a_pack(study.resources.gpus, min(slots, len(packs))),
+    sizes = (  # the first of a pack is the longest
+        (trained[pack.run_ids[0]], pack.lanes) for pack in packs if trained
     )
+    held = expected_memory(sizes, limit_a_pack(study.resources.gpus, min(slots, len(packs))))
     return Plan(
         study,
         len(runs),
@@ -143,14 +141,6 @@ def plan_study(study: Study | str | Path, results: str | Path = "results") -> Pl
         extension.line,
         networks=networks,
         memory=held,
-    sizes = (  # the first of a pack is the longest
-        (trained[pack.run_ids[0]], lanes_at_once(runs[name] for name in pack.run_ids))
-        for pack in packs
-        if trained
-    )
-    held = expected_memory(sizes, limit_a_pack(study.resources.gpus, min(slots, len(packs))))
-    return Plan(
-        *(study, len(runs), finished, slots, packs, expected, cpus, extension.line, networks, held)
     )
 
 

@@ -23,8 +23,6 @@ from orchestrator.cli_plan import plan_as_data, show_plan
 from orchestrator.cli_simulate import EXAMPLE, simulate
 
 if TYPE_CHECKING:
-    from orchestrator.api import Plan
-    from orchestrator.plan import Memory, Networks
     from orchestrator.spec import Study
 
 INTERRUPTED = 130
@@ -69,105 +67,6 @@ def plan(
         _say(json.dumps(plan_as_data(planned), indent=2))
     else:
         show_plan(planned)
-        _show_plan(planned)
-
-
-def _plan_as_data(planned: Plan) -> dict[str, Any]:
-    return {
-        "study": planned.study.name,
-        "design": planned.study.design,
-        "configurations": planned.study.size,
-        "seeds": len(planned.study.seeds),
-        "runs": planned.runs,
-        "finished": planned.finished,
-        "slots": planned.slots,
-        "cpus": planned.cpus,
-        "packs": [
-            {"pack_id": pack.pack_id, "lanes": pack.lanes, "runs": list(pack.run_ids)}
-            for pack in planned.packs
-        ],
-        "extension": planned.extension,
-        "networks": None if planned.networks is None else dataclasses.asdict(planned.networks),
-        "estimate": dataclasses.asdict(planned.estimate),
-        "memory": _memory_as_data(planned.memory),
-    }
-
-
-def _memory_as_data(expected: Memory | None) -> dict[str, Any] | None:
-    """Bytes; null where nothing is known."""
-    if expected is None:
-        return None
-    return {
-        "lane_bytes": round(expected.lane),
-        "lanes": expected.lanes,
-        "pack_bytes": round(expected.total),
-        "limit_bytes": None if expected.limit is None else round(expected.limit),
-        "lanes_fit": expected.fit,
-        "basis": "modelled",
-    }
-
-
-def _show_plan(planned: Plan) -> None:
-    from rich.table import Table
-
-    from orchestrator.plan.in_words import at_a_time, memory_in_words, search_in_words
-    from orchestrator.progress import duration
-
-    study, expected = planned.study, planned.estimate
-    table = Table.grid(padding=(0, 2))
-    table.add_row("study", study.name)
-    if not study.adaptive:
-        table.add_row("design", study.design)
-    table.add_row("axes", _axes_in_words(study))
-    done = f", {planned.finished} of them finished" if planned.finished else ""
-    table.add_row("runs", f"{planned.runs}{done}")
-    if planned.networks is not None:
-        for name, text in _networks_in_words(planned.networks):
-            table.add_row(name, text)
-    if planned.extension:
-        table.add_row("extended", planned.extension)
-    if rules := ", ".join(dict.fromkeys(rule.name for rule in study.early_stopping)):
-        table.add_row("stopping", rules)
-    if planned.finished >= planned.runs:
-        table.add_row("packs", "none: every run has ended")
-        Console().print(table)
-        return
-    lanes = ", ".join(str(pack.lanes) for pack in planned.packs[:8])
-    more = ", …" if len(planned.packs) > 8 else ""
-    how = f", lanes: {lanes}{more}" if study.trainable is None else ", one run each"
-    each = f", {planned.cpus:g} CPUs each" if planned.cpus > 1 else ""
-    if study.adaptive:
-        table.add_row("search", search_in_words(study, at_a_time(study, planned.slots)))
-    else:
-        table.add_row("packs", f"{len(planned.packs)} on {planned.slots} slots{how}{each}")
-    if expected.seconds is None or expected.slot_seconds is None:
-        table.add_row("time", f"not known: {expected.basis}")
-    else:
-        hours = expected.slot_seconds * (study.resources.cpus or 1.0) / 3600
-        about = "at most" if study.early_stopping else "about"
-        took = f"{about} {duration(expected.seconds)} ({expected.basis})"
-        table.add_row("time", f"{took}, {hours:.2g} CPU-hours")
-    if study.trainable is None:
-        table.add_row("memory", memory_in_words(planned.memory))
-    Console().print(table)
-
-
-def _networks_in_words(networks: Networks) -> Iterator[tuple[str, str]]:
-    """What is pruned, and what the dense networks alone would take."""
-    from orchestrator.progress import duration
-
-    levels = f"{networks.levels} level{'s' * (networks.levels > 1)}"
-    yield "networks", f"{networks.in_words}; {levels}"
-    seconds, basis = networks.dense_only.seconds, networks.dense_only.basis
-    took = f"not known: {basis}" if seconds is None else f"about {duration(seconds)} ({basis})"
-    yield "dense only", f"{took}; all networks train {networks.times:.3g} times as much"
-
-
-def _axes_in_words(study: Study) -> str:
-    axes = " × ".join(f"{len(values)} {path}" for path, values in study.axes.items())
-    if study.search.name != "grid":
-        axes = ", ".join(study.axes)
-    return f"{axes or 'none'} × {len(study.seeds)} seed{'s' * (len(study.seeds) > 1)}"
 
 
 app.command(epilog=EXAMPLE)(simulate)

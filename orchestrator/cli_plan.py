@@ -94,10 +94,8 @@ def _cost_rows(planned: Plan) -> Iterator[tuple[str, str]]:
         about = "at most" if study.early_stopping else "about"
         took = f"{about} {duration(expected.seconds)} ({expected.basis})"
         yield "time", f"{took}, {hours:.2g} CPU-hours"
-    if planned.memory is not None:
+    if study.trainable is None:
         yield "memory", memory_in_words(planned.memory)
-    elif study.trainable is None:
-        yield "memory", "not known: some runs have a model or data not seen yet"
 
 
 def _packs_in_words(planned: Plan) -> str:

@@ -67,8 +67,6 @@ def duration_in_words(duration: Duration) -> str:
     return f"{100 * duration:g} % of training"
 
 
-def memory_in_words(expected: Memory) -> str:
-    """Such as ``about 61 MiB a lane, 5.4 GiB a pack of 90 (modelled); 34 lanes fit in 2.1 GiB``."""
 def memory_in_words(expected: Memory | None) -> str:
     """Such as ``about 61 MiB a lane, 5.4 GiB a pack of 90 (modelled); 34 lanes fit in 2.1 GiB``."""
     if expected is None:
