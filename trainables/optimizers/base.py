@@ -90,9 +90,14 @@ def addcmul(
 
     One call from Python for all of them: many small tensors are quicker so.
     """
-    shapes = {dims: factors.view(-1, *[1] * (dims - 1)) for dims in {t.dim() for t in tensors}}
-    wide = [shapes[tensor.dim()] for tensor in tensors]
+    wide = per_tensor(factors, tensors)
     return list(torch._foreach_addcmul(tensors, wide, others, value=value))
+
+
+def per_tensor(values: Tensor, tensors: list[Tensor]) -> list[Tensor]:
+    """(L,) as (L, 1, …, 1) for each of the tensors (L, …)."""
+    shapes = {dims: values.view(-1, *[1] * (dims - 1)) for dims in {t.dim() for t in tensors}}
+    return [shapes[tensor.dim()] for tensor in tensors]
 
 
 def value(hyper: Hyper, name: str) -> Tensor:
