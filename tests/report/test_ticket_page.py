@@ -6,6 +6,8 @@ import json
 import time
 from pathlib import Path
 
+import pytest
+
 from orchestrator.report import write_report
 from orchestrator.report.page import render
 from orchestrator.report.sections import sections_of
@@ -62,6 +64,7 @@ def test_other_peoples_text_is_only_text(tmp_path: Path) -> None:
     assert scripts == 2 + len(page.specs)
 
 
+@pytest.mark.timed
 def test_ten_thousand_networks(tmp_path: Path) -> None:
     results = plant_tickets(
         tmp_path,
