@@ -71,33 +71,48 @@ def timed(name: str, overrides: Sequence[str], subset: int | None = None) -> tup
     Raises:
         RuntimeError: the contender failed; the message ends with what it said.
     """
-    # A short path: Ray puts sockets in there.
     with tempfile.TemporaryDirectory(prefix="bench-", ignore_cleanup_errors=True) as root:
-        folder, log = Path(root) / "results", Path(root) / "log"
+        folder = Path(root) / "results"
         folder.mkdir()
-        environment = os.environ | {
-            "RAY_TMPDIR": root,
-            "RAY_USAGE_STATS_ENABLED": "0",
-            "RAY_AUTH_MODE": "token",
-            "RAY_AUTH_TOKEN": secrets.token_hex(32),
-        }
-        with log.open("w") as file:
-            started = time.perf_counter()
-            process = subprocess.Popen(
-                command(name, overrides, folder, subset),
-                stdout=file,
-                stderr=subprocess.STDOUT,
-                env=environment,
-                start_new_session=True,  # Ctrl-C reaches it through us, once
-            )
-            try:
-                code = process.wait()
-            finally:
-                _end(process)
-            seconds = time.perf_counter() - started
-        if code:
-            raise RuntimeError(f"{name} ended with {code}:\n{log.read_text()[-3000:]}")
+        seconds = clocked(command(name, overrides, folder, subset), Path(root))
         return seconds, _scores(name, folder)
+
+
+def clocked(words: Sequence[str], root: Path) -> float:
+    """Seconds from the start of a fresh process with this command to its end.
+
+    Args:
+        root: a folder for its log and for Ray's files; its path must be short, since Ray puts
+            sockets in there.
+
+    Raises:
+        RuntimeError: it failed; the message ends with what it said.
+    """
+    log = root / "log"
+    environment = os.environ | {
+        "RAY_TMPDIR": str(root),
+        "RAY_USAGE_STATS_ENABLED": "0",
+        "RAY_AUTH_MODE": "token",
+        "RAY_AUTH_TOKEN": secrets.token_hex(32),
+    }
+    with log.open("w") as file:
+        started = time.perf_counter()
+        process = subprocess.Popen(
+            words,
+            stdout=file,
+            stderr=subprocess.STDOUT,
+            env=environment,
+            start_new_session=True,  # Ctrl-C reaches it through us, once
+        )
+        try:
+            code = process.wait()
+        finally:
+            _end(process)
+        seconds = time.perf_counter() - started
+    if code:
+        command = " ".join(words)
+        raise RuntimeError(f"{command}\nended with {code}:\n{log.read_text()[-3000:]}")
+    return seconds
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:

@@ -19,6 +19,7 @@ from benchmarks.workloads import WORKLOADS
 from trainables.arrays import Arrays
 from trainables.compile_choice import Compile, compile_choice
 from trainables.engine import Stack
+from trainables.memory import keep_freed
 from trainables.stack_width import choose_way, split_evenly
 
 Strategy = Literal["auto", "fused", "sequential"]
@@ -67,6 +68,7 @@ class Worker:
     def __init__(self, rank: int, device: str, barrier: Barrier) -> None:
         if device == "cpu":
             torch.set_num_threads(1)
+        keep_freed()  # for the eager loops, too
         self._rank, self._barrier = rank, barrier
         self._device = torch.device(device)
         self._workload = ""

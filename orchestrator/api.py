@@ -14,13 +14,18 @@ from orchestrator.launch.extend import NOTHING, extension_of
 from orchestrator.launch.planned import is_on_demand
 from orchestrator.plan import (
     Estimate,
+    Memory,
+    Networks,
     Pack,
     by_kind,
     cpus_a_pack,
     estimate,
     estimate_own,
+    expected_memory,
     first_lanes,
+    limit_a_pack,
     make_packs,
+    networks_planned,
     unique_runs,
 )
 from orchestrator.plan.searched import sample_runs, search_lanes
@@ -32,6 +37,7 @@ from trainables.configs.run import RunConfig, fusion_key
 
 if TYPE_CHECKING:
     from orchestrator.simulate import Simulation
+    from trainables.ticket_files import Written
 
 _SAMPLE = 64
 """Configurations of a space from which the time of a search is reckoned."""
@@ -54,6 +60,10 @@ class Plan:
     """What a pack takes, and its threads."""
     extension: str = ""
     """Which runs go on from shorter ones, and why others do not; empty where none has one."""
+    networks: Networks | None = None
+    """Of a study of lottery tickets."""
+    memory: Memory | None = None
+    """What the largest pack takes; None where no run is left, or a model or data is not known."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,7 +124,24 @@ def plan_study(study: Study | str | Path, results: str | Path = "results") -> Pl
     if study.resources.cpus is None and packs and study.trainable is None:
         cpus = cpus_a_pack([cores], min(slots, len(packs)))
     finished = len(runs) - len(left)
-    return Plan(study, len(runs), finished, slots, packs, expected, cpus, extension.line)
+    networks = networks_planned(trained, study.procedures, slots=slots, measured=measured)
+    trained = by_kind(left)[0]
+    sizes = (  # the first of a pack is the longest
+        (trained[pack.run_ids[0]], pack.lanes) for pack in packs if trained
+    )
+    held = expected_memory(sizes, limit_a_pack(study.resources.gpus, min(slots, len(packs))))
+    return Plan(
+        study,
+        len(runs),
+        finished,
+        slots,
+        packs,
+        expected,
+        cpus,
+        extension.line,
+        networks=networks,
+        memory=held,
+    )
 
 
 def _plan_search(study: Study, folder: Path, slots: int) -> Plan:
@@ -138,10 +165,13 @@ def _plan_search(study: Study, folder: Path, slots: int) -> Plan:
     elif sample:
         expected = expected.times(left * len(study.seeds) / len(sample))
     cpus = study.resources.cpus or 1.0
+    lanes = search_lanes(study, slots)
+    packs = math.ceil(left * len(study.seeds) / lanes)
     if study.resources.cpus is None and study.trainable is None and left:
-        packs = math.ceil(left * len(study.seeds) / search_lanes(study, slots))
         cpus = cpus_a_pack([os.cpu_count() or 1], min(slots, packs))
-    return Plan(study, runs, finished, slots, [], expected, cpus)
+    limit = limit_a_pack(study.resources.gpus, min(slots, packs))
+    held = expected_memory(((config, lanes) for config in sample.values()), limit)
+    return Plan(study, runs, finished, slots, [], expected, cpus, memory=held)
 
 
 def _seconds_per_step(store: Store, runs: Mapping[str, RunConfig]) -> dict[str, float]:
@@ -252,7 +282,8 @@ def export_results(
 ) -> list[Path]:
     """``runs`` and ``history`` as Parquet, and as CSV where asked; returns the files written.
 
-    Of a study with populations also ``population``: who went on as whom, with what.
+    Of a study with populations also ``population``: who went on as whom, with what. Where
+    something was measured at several places of runs also ``probes``. See ``docs/export.md``.
 
     Raises:
         StoreError: there is no readable store in ``folder``.
@@ -261,10 +292,29 @@ def export_results(
 
     with Store.open(Path(folder)) as store:
         tables = {"runs": store.runs(), "history": store.history()}
-        population = store.population()
-    if len(population):
-        tables["population"] = population
+        others = {"population": store.population(), "probes": store.probes()}
+    tables |= {name: table for name, table in others.items() if len(table)}
     return export(tables, Path(output), form)
+
+
+def export_tickets(folder: str | Path, output: str | Path) -> Written:
+    """``tickets/<run_id>.pt`` and ``….prune.pt`` of each pruned network whose final state is kept.
+
+    See ``docs/export.md``. Imports PyTorch.
+
+    Raises:
+        StoreError: there is no readable store in ``folder``.
+    """
+    with Store.open(Path(folder)) as store:
+        configs = store.configurations([outcome.run_id for outcome in store.outcomes()])
+    pruned = {
+        run_id: config
+        for run_id, config in configs.items()
+        if (config.get("lottery") or {}).get("level")
+    }
+    from trainables.ticket_files import write_tickets
+
+    return write_tickets(Path(folder) / "runs", pruned, Path(output) / "tickets")
 
 
 def replay_study(folder: str | Path, run: str | None = None) -> str:

@@ -19,10 +19,10 @@ from orchestrator.cli_input import fail as _fail
 from orchestrator.cli_input import load as _load
 from orchestrator.cli_input import say as _say
 from orchestrator.cli_input import wrong_input as _wrong_input
+from orchestrator.cli_plan import plan_as_data, show_plan
 from orchestrator.cli_simulate import EXAMPLE, simulate
 
 if TYPE_CHECKING:
-    from orchestrator.api import Plan
     from orchestrator.spec import Study
 
 INTERRUPTED = 130
@@ -47,7 +47,8 @@ def validate(spec: SpecFile, overrides: Set = None) -> None:
     with _wrong_input():
         study = _load(spec, overrides)
     runs = study.size * len(study.seeds)
-    _say(f"{spec}: {study.name}, {study.size} configurations, {runs} runs")
+    what = "networks" if study.lottery else "configurations"
+    _say(f"{spec}: {study.name}, {study.size} {what}, {runs} runs")
 
 
 @app.command(epilog="Example: regatta plan sweeps/lr_schedules.yaml --json")
@@ -57,85 +58,15 @@ def plan(
     results: Results = Path("results"),
     as_json: Annotated[bool, typer.Option("--json", help="for programs")] = False,
 ) -> None:
-    """Show runs, packs, lanes, expected time and cost; nothing is started."""
+    """Show runs, packs, lanes, expected time, cost and memory; nothing is started."""
     with _wrong_input():
         from orchestrator.api import plan_study
 
         planned = plan_study(_load(spec, overrides), results)
     if as_json:
-        _say(json.dumps(_plan_as_data(planned), indent=2))
+        _say(json.dumps(plan_as_data(planned), indent=2))
     else:
-        _show_plan(planned)
-
-
-def _plan_as_data(planned: Plan) -> dict[str, Any]:
-    return {
-        "study": planned.study.name,
-        "design": planned.study.design,
-        "configurations": planned.study.size,
-        "seeds": len(planned.study.seeds),
-        "runs": planned.runs,
-        "finished": planned.finished,
-        "slots": planned.slots,
-        "cpus": planned.cpus,
-        "packs": [
-            {"pack_id": pack.pack_id, "lanes": len(pack.run_ids), "runs": list(pack.run_ids)}
-            for pack in planned.packs
-        ],
-        "extension": planned.extension,
-        "estimate": {
-            "seconds": planned.estimate.seconds,
-            "slot_seconds": planned.estimate.slot_seconds,
-            "basis": planned.estimate.basis,
-        },
-    }
-
-
-def _show_plan(planned: Plan) -> None:
-    from rich.table import Table
-
-    from orchestrator.plan.in_words import at_a_time, search_in_words
-    from orchestrator.progress import duration
-
-    study, expected = planned.study, planned.estimate
-    table = Table.grid(padding=(0, 2))
-    table.add_row("study", study.name)
-    if not study.adaptive:
-        table.add_row("design", study.design)
-    table.add_row("axes", _axes_in_words(study))
-    done = f", {planned.finished} of them finished" if planned.finished else ""
-    table.add_row("runs", f"{planned.runs}{done}")
-    if planned.extension:
-        table.add_row("extended", planned.extension)
-    if rules := ", ".join(dict.fromkeys(rule.name for rule in study.early_stopping)):
-        table.add_row("stopping", rules)
-    if planned.finished >= planned.runs:
-        table.add_row("packs", "none: every run has ended")
-        Console().print(table)
-        return
-    lanes = ", ".join(str(len(pack.run_ids)) for pack in planned.packs[:8])
-    more = ", …" if len(planned.packs) > 8 else ""
-    how = f", lanes: {lanes}{more}" if study.trainable is None else ", one run each"
-    each = f", {planned.cpus:g} CPUs each" if planned.cpus > 1 else ""
-    if study.adaptive:
-        table.add_row("search", search_in_words(study, at_a_time(study, planned.slots)))
-    else:
-        table.add_row("packs", f"{len(planned.packs)} on {planned.slots} slots{how}{each}")
-    if expected.seconds is None or expected.slot_seconds is None:
-        table.add_row("time", f"not known: {expected.basis}")
-    else:
-        hours = expected.slot_seconds * (study.resources.cpus or 1.0) / 3600
-        about = "at most" if study.early_stopping else "about"
-        took = f"{about} {duration(expected.seconds)} ({expected.basis})"
-        table.add_row("time", f"{took}, {hours:.2g} CPU-hours")
-    Console().print(table)
-
-
-def _axes_in_words(study: Study) -> str:
-    axes = " × ".join(f"{len(values)} {path}" for path, values in study.axes.items())
-    if study.search.name != "grid":
-        axes = ", ".join(study.axes)
-    return f"{axes or 'none'} × {len(study.seeds)} seed{'s' * (len(study.seeds) > 1)}"
+        show_plan(planned)
 
 
 app.command(epilog=EXAMPLE)(simulate)
@@ -269,13 +200,35 @@ def export(
     form: Annotated[
         Literal["parquet", "csv"], typer.Option("--format", help="csv adds .csv files")
     ] = "parquet",
+    tickets: Annotated[
+        bool, typer.Option("--tickets", help="also saved pruned networks, for plain PyTorch")
+    ] = False,
 ) -> None:
-    """Write runs and history as tables."""
+    """Write runs, history and measurements as tables, and pruned networks."""
     with _wrong_input():
         from orchestrator.api import export_results
 
         for path in export_results(folder, output, form):
             _say(str(path))
+        if tickets:
+            _export_tickets(folder, output)
+
+
+def _export_tickets(folder: Path, output: Path) -> None:
+    from orchestrator.api import export_tickets
+
+    written = export_tickets(folder, output)
+    if written.files:
+        networks = len(written.files) // 2
+        _say(f"{output / 'tickets'}: {networks} network{'s' if networks > 1 else ''}")
+    if not (written.files or written.damaged):
+        _fail(f"{folder}: no pruned network is saved here; execution: {{save: all}} keeps them")
+    for line in written.damaged:
+        print(line, file=sys.stderr)  # noqa: T201 - this is the command line
+    if written.unsaved:
+        _say(f"{len(written.unsaved)} pruned networks were not saved (execution.save)")
+    if written.damaged:
+        raise typer.Exit(1)
 
 
 @app.command(epilog="Example: regatta replay results/pbt -o replay.yaml")

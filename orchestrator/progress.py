@@ -7,6 +7,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any
 
 from rich.console import Console, Group
@@ -39,6 +40,7 @@ class Tally:
         work: Mapping[str, float],
         outcomes: Sequence[Outcome],
         runs: int = 0,
+        starts: Mapping[str, int] = MappingProxyType({}),
     ) -> None:
         """
         Args:
@@ -46,12 +48,14 @@ class Tally:
                 nothing is known of it: runs are counted then.
             outcomes: how the runs stand in the store.
             runs: how many there will be, where that is more than there are.
+            starts: run_id → steps that it is at before its own training begins.
         """
         self.objective = objective
         self._work = work
         self._runs = runs
         self._status = {outcome.run_id: outcome.status for outcome in outcomes}
-        self._steps = {outcome.run_id: outcome.steps for outcome in outcomes}
+        self._starts = starts
+        self._steps = {o.run_id: max(o.steps, starts.get(o.run_id, 0)) for o in outcomes}
         self._since = time.monotonic()
         self._done_before = self._finished()
         self._steps_before = sum(self._steps.values())
@@ -115,10 +119,14 @@ class Tally:
             return self._finished() / max(1, len(self._status), self._runs)
         total = sum(self._work.values())
         done = sum(
-            work if self._status.get(name) in FINISHED else min(work, self._steps.get(name, 0))
+            work if self._status.get(name) in FINISHED else min(work, self._own_steps(name))
             for name, work in self._work.items()
         )
         return done / total if total else 1.0
+
+    def _own_steps(self, name: str) -> int:
+        start = self._starts.get(name, 0)
+        return max(start, self._steps.get(name, 0)) - start
 
     @property
     def steps_per_second(self) -> float:

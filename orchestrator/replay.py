@@ -6,7 +6,7 @@ from typing import Any
 
 import yaml
 
-from orchestrator.spec.sections import SWEPT, checked
+from orchestrator.spec.sections import OF_A_RUN, checked
 from orchestrator.store import Copied, Lineage, Outcome, Store, StoreError, lineage
 from trainables.configs.run import chosen
 
@@ -22,6 +22,11 @@ def replay(store: Store, run_id: str | None = None) -> str:
         raise StoreError(f"{store.folder}: there is no run {name}; see runs.parquet")
     found = lineage(copies, name)
     configs = store.configurations([name, found.root])
+    if configs[name].get("lottery"):
+        raise StoreError(
+            f"{store.folder}: {name} is a pruned network or a child, which no study trains alone;"
+            " replay a dense one with --run"
+        )
     study = {
         "study": f"{meta['study']}-replay"[:100],
         **_sections(configs[name], configs[found.root], found.copies),
@@ -51,7 +56,7 @@ def _sections(
     train = config["train"] | {"changes": [*config["train"].get("changes", []), *changes]}
     plain = config | {"optimizer": root["optimizer"], "train": train}
     sections = {}
-    for name in SWEPT:
+    for name in OF_A_RUN:
         found: Any = checked(name, plain[name])
         if isinstance(found, list):
             raise StoreError(f"{name}: {found[0].message}")

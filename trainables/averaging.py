@@ -80,7 +80,7 @@ class Averaging:
             return params, buffers
         lanes = torch.tensor(begun, device=self.weights.device)
         params = kept_where(lanes, average, params)
-        if not _norms(network.module):
+        if not norms(network.module):
             return params, buffers
         return params, kept_where(
             lanes, batch_statistics(network, params, buffers, batches), buffers
@@ -134,7 +134,7 @@ def _equal_weights(
     return weights[steps], {ends[step]: row for row, step in enumerate(steps.tolist())}
 
 
-def _norms(module: nn.Module) -> dict[str, _BatchNorm]:
+def norms(module: nn.Module) -> dict[str, _BatchNorm]:
     """Batch normalizations with running statistics, by name."""
     return {
         name: layer
@@ -151,15 +151,15 @@ def batch_statistics(
     As ``torch.optim.swa_utils.update_bn``, in all lanes at once: forward passes in training mode
     with momentum 1/k at the k-th batch, which makes running statistics their mean over batches.
     """
-    norms = _norms(network.module)
-    momenta = {name: layer.momentum for name, layer in norms.items()}
+    layers = norms(network.module)
+    momenta = {name: layer.momentum for name, layer in layers.items()}
     found = buffers
     try:
         for count, batch in enumerate(batches, start=1):
-            for layer in norms.values():
+            for layer in layers.values():
                 layer.momentum = 1 / count
             _, found = training_pass(network, params, found, batch.x, batch.keys)
     finally:
-        for name, layer in norms.items():
+        for name, layer in layers.items():
             layer.momentum = momenta[name]
     return found

@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import os
 import re
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -26,16 +27,25 @@ class CheckpointError(Exception):
 
 
 def save(path: Path, content: dict[str, Any]) -> None:
-    """Writes beside ``path``, flushes to disk, then renames."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(path.name + ".part")
-    with part.open("w+b") as file:
+    """Writes a checkpoint."""
+
+    def write(file: BinaryIO) -> None:
         torch.save(content, file)
         size = file.seek(0, os.SEEK_END)
         digest = _digest(file, size - 2)
         # A zip archive ends with the length of its comment, and the comment.
         file.seek(size - 2)
         file.write(_LENGTH + _TAG + digest.encode())
+
+    write_whole(path, write)
+
+
+def write_whole(path: Path, write: Callable[[BinaryIO], None]) -> None:
+    """Writes beside ``path``, flushes to disk, then renames."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = path.with_name(path.name + ".part")
+    with part.open("w+b") as file:
+        write(file)
         file.flush()
         os.fsync(file.fileno())
     part.replace(path)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import itertools
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -25,6 +25,7 @@ from trainables.hyper import courses, cycled_field, hyperparameters, learning_ra
 from trainables.lanes import State, Tree, derive, norm
 from trainables.losses import LOSSES
 from trainables.precision import LOW
+from trainables.pruning import masks
 from trainables.stack_state import StackState, join, moved, take
 from trainables.step import Inputs, Method, Outcome, train_step
 
@@ -133,6 +134,7 @@ class Stack:
         self._grad_norm = torch.zeros(self.lanes, device=device)
         self._average: Tree = {}
         self.masks: Tree = {}
+        self._mask_bits: Tree = {}
         if self._averaging is not None:
             self._average = self._averaging.begin(self.params, self.buffers)
 
@@ -186,9 +188,9 @@ class Stack:
         """All tensors that the next step reads."""
         hyper = self._hyper | {name: rows[self.step] for name, rows in self._courses.items()}
         hyper["lr"] = self._rates[self.step]
-        batch, clipping = self._batch(count=count), self._clipping
-        trees = self.params, self.state, self.buffers
-        return Inputs(*trees, batch, hyper, self._scale, clipping, self._sam, self.masks)
+        batch, clipping = self.batch(count=count), self._clipping
+        trees, kept = (self.params, self.state, self.buffers), self._mask_bits
+        return Inputs(*trees, batch, hyper, self._scale, clipping, self._sam, kept)
 
     def _share(self, count: int = 1) -> float:
         """Examples of a step / training examples."""
@@ -212,8 +214,8 @@ class Stack:
         with torch.no_grad(), precision.products(self.runs[0].train.precision):
             return compile_step(self._method, self._inputs(), self._share())
 
-    def _batch(self, step: int | None = None, count: int = 1) -> Batch:
-        """The batch of every lane at this step, or another; ``count`` of them as one."""
+    def batch(self, step: int | None = None, count: int = 1) -> Batch:
+        """Every lane's training batch at this step, or another; ``count`` of an epoch as one."""
         step = self.step if step is None else step
         x, targets = self._batches.at(step, count)
         return Batch(x, targets, self._keys + derive(step), self._scale.get("scale"))
@@ -226,16 +228,17 @@ class Stack:
     def _evaluated(self) -> tuple[Tree, Tree]:
         if self._averaging is None:
             return self._optimizer.evaluated(self.params, self.state), self.buffers
+        return self._averaging.evaluated(
+            self.network, self._average, self.params, self.buffers, self.step, self.epoch_batches()
+        )
+
+    def epoch_batches(self) -> Iterator[Batch]:
+        """The training batches of the epoch of the last step, in the parts that they are
+        trained in: what statistics of batch normalization are estimated on."""
         first = max(0, self.step - 1) // self.steps_per_epoch * self.steps_per_epoch
         parts = self.runs[0].train.accumulate
-        batches = (
-            part
-            for step in range(first, first + self.steps_per_epoch)
-            for part in in_parts(self._batch(step), parts)
-        )
-        return self._averaging.evaluated(
-            self.network, self._average, self.params, self.buffers, self.step, batches
-        )
+        for step in range(first, first + self.steps_per_epoch):
+            yield from in_parts(self.batch(step), parts)
 
     def evaluate(self) -> tuple[dict[str, npt.NDArray[np.float64]], npt.NDArray[np.float64]]:
         """Metrics of every lane now, and batch losses since the last evaluation.
@@ -292,6 +295,13 @@ class Stack:
         made._plateaus = [plateau.of(run, self.steps_per_epoch) for run in runs]
         made.load_state_dict(state)
         return made
+
+    def begun_with(self, params: Tree, buffers: Tree) -> StackState:
+        """The state of a stack like this one, before its first step, that begins with these."""
+        average = {} if self._averaging is None else self._averaging.begin(params, buffers)
+        state = self._optimizer.init(params, self.runs[0].optimizer)
+        begun = {"params": params, "buffers": buffers, "state": state, "average": average}
+        return {**self.state_dict(), **begun}
 
     def lane_states(self, lanes: Sequence[int]) -> StackState:
         """A copy of everything that training has changed in these lanes (``stack_state``)."""
@@ -353,3 +363,4 @@ class Stack:
         self._grad_norm = saved["grad_norm"]
         self._scale, self._average = saved["scale"], saved["average"]
         self.masks = saved["masks"]
+        self._mask_bits = masks.bits(self.masks, self.params)

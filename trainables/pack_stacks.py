@@ -70,6 +70,7 @@ class Group(NamedTuple):
     run_ids: list[str]
     source: int
     """The group whose program its stacks have, where its choice says that they are compiled."""
+    masked: bool
 
 
 class PackStacks:
@@ -104,28 +105,31 @@ class PackStacks:
         self._programs: dict[int, Program | None] = {}
         """By the group that they were compiled of; None where it did not compile again."""
 
-    def add(self, runs: Sequence[tuple[str, RunConfig]], others: int = 0) -> None:
+    def add(
+        self, runs: Sequence[tuple[str, RunConfig]], others: int = 0, repeats: float = 1.0
+    ) -> None:
         """Stacks of what can be stacked: runs of one fusion key, at the same step.
 
         Args:
             others: runs of the pack that are in training, or wait.
+            repeats: how many times as many runs come, these included, that train as these do.
         """
         self.runs |= dict(runs)
         self._sharing = others + len(runs)
-        groups: dict[tuple[str, int], list[str]] = {}
+        groups: dict[tuple[str, int, bool], list[str]] = {}
         for run_id, run in runs:
             start = self.starts.get(run_id)
             at = 0 if start is None else start.state["updates"]
-            groups.setdefault((fusion_key(run), at), []).append(run_id)
+            groups.setdefault((fusion_key(run), at, self._is_masked(run_id)), []).append(run_id)
         for group in groups.values():
             try:
-                self._add_group(group)
+                self._add_group(group, repeats)
             except Exception as error:  # a user's model may raise anything
                 self._fail_all(group, error)
 
-    def _add_group(self, run_ids: list[str]) -> None:
+    def _add_group(self, run_ids: list[str], repeats: float) -> None:
         configs = [self.runs[run_id] for run_id in run_ids]
-        arrays = self._arrays_of(configs[0])
+        arrays = self.arrays_of(configs[0])
         # None is recorded for a group that joins for the first time, nor where a state that
         # was to be gone on from is lost.
         ways = self._settings.ways
@@ -133,14 +137,20 @@ class PackStacks:
         if ways is None and not self.choices and self.threads > 1:
             self.threads = choose_threads(configs[0], arrays, self._settings.threads)
         memory = self._memory_of(len(run_ids))
-        choice = choose_way(configs, arrays, self._settings.strategy, way, memory)
+        measured = self._measured_alike(run_ids)
+        choice = choose_way(
+            configs, arrays, self._settings.strategy, way or measured, memory, repeats=repeats
+        )
+        if way is None and measured is not None:
+            choice = dataclasses.replace(choice, reason="as for an earlier level")
         population.check_whole(configs, choice.at_once and choice.at_once * choice.width)
         known = self._known(configs[0], choice.unfold)
         choice, program = compile_choice(
             choice,
             configs,
             arrays,
-            self._settings.compile,
+            # A program of whole weights does not fit masked ones.
+            "off" if self._is_masked(run_ids[0]) else self._settings.compile,
             recorded=way is not None,
             known=None if known is None else self._program(known),
         )
@@ -150,10 +160,25 @@ class PackStacks:
         elif program is not None:
             self._programs[index] = program
         self.choices.append(choice)
-        self._groups.append(Group(run_ids, source))
+        self._groups.append(Group(run_ids, source, self._is_masked(run_ids[0])))
         self._group_of |= dict.fromkeys(run_ids, index)
         parts = split_evenly(run_ids, choice.width)
         self.waiting += [Waiting(part, choice.unfold, choice.at_once) for part in parts]
+
+    def _is_masked(self, run_id: str) -> bool:
+        start = self.starts.get(run_id)
+        return start is not None and bool(start.state["masks"])
+
+    def _measured_alike(self, run_ids: Sequence[str]) -> Way | None:
+        """How masked lanes of this fusion key were stacked before, if about as many: levels of
+        pruning follow each other, and measuring at each would cost as much as it gains."""
+        key = fusion_key(self.runs[run_ids[0]])
+        for group, choice in zip(self._groups, self.choices, strict=True):
+            alike = len(run_ids) / 2 <= choice.lanes <= 2 * len(run_ids)
+            masked = self._is_masked(run_ids[0]) and group.masked
+            if alike and masked and fusion_key(self.runs[group.run_ids[0]]) == key:
+                return choice.way
+        return None
 
     def _memory_of(self, lanes: int) -> int | None:
         """A group's part of what the pack's data leave, by its share of the lanes there are."""
@@ -176,7 +201,7 @@ class PackStacks:
         if source not in self._programs:
             runs = [self.runs[run_id] for run_id in self._groups[source].run_ids]
             way = self.choices[source].way
-            self._programs[source] = compiled_again(runs, self._arrays_of(runs[0]), way)
+            self._programs[source] = compiled_again(runs, self.arrays_of(runs[0]), way)
         return self._programs[source]
 
     def _program_for(self, run_id: str) -> Program | None:
@@ -227,7 +252,7 @@ class PackStacks:
 
     def _stack(self, run_ids: list[str], unfold: bool) -> Stack:
         configs = [self.runs[run_id] for run_id in run_ids]
-        arrays, program = self._arrays_of(configs[0]), self._program_for(run_ids[0])
+        arrays, program = self.arrays_of(configs[0]), self._program_for(run_ids[0])
         if run_ids[0] not in self.starts:
             return Stack(configs, arrays, unfold=unfold, program=program)
         states = [self.starts[run_id].state for run_id in run_ids]
@@ -237,12 +262,13 @@ class PackStacks:
         """The stack that had this state."""
         configs = [self.runs[run_id] for run_id in run_ids]
         program = self._program_for(run_ids[0]) if state["compiled"] else None
-        arrays = self._arrays_of(configs[0])
+        arrays = self.arrays_of(configs[0])
         stack = Stack(configs, arrays, unfold=state["unfold"], program=program)
         stack.load_state_dict(state)
         return stack
 
-    def _arrays_of(self, config: RunConfig) -> Arrays:
+    def arrays_of(self, config: RunConfig) -> Arrays:
+        """A run's data on the device, once for all runs that have it in common."""
         key = (data_key(config), config.train.precision)
         if key not in self._arrays:
             device = torch.device(self._settings.device)

@@ -50,8 +50,15 @@ def checkpoint_of(saved: Mapping[str, Any], run_ids: Sequence[str]) -> dict[str,
             # Without the stack: building it may be just what kills.
             part = {**take(state, lanes), "compiled": False}
             stacks.append(([names[lane] for lane in lanes], part))
-    plan = _plan_of(saved["plan"], progress)
-    return {**saved, "stacks": stacks, "progress": progress, "plan": plan}
+    waiting = [name for name in saved["ladder"]["waiting"] if name in progress]
+    return {
+        **saved,
+        "stacks": stacks,
+        "progress": progress,
+        "plan": _plan_of(saved["plan"], progress),
+        # Whatever else they wait for is trained again, unless the archive has it.
+        "ladder": {**saved["ladder"], "waiting": waiting, "silent": []},
+    }
 
 
 def uncompiled(ways: Sequence[Way] | None) -> dict[str, Any]:
@@ -67,7 +74,7 @@ def _plan_of(plan: Mapping[str, Any], known: Container[str]) -> dict[str, Any]:
         return [name for name in names if name in known]
 
     return {
-        "groups": [(left(names), source) for names, source in plan["groups"]],
+        "groups": [(left(names), *how) for names, *how in plan["groups"]],
         "choices": [{**choice, "compiled": False} for choice in plan["choices"]],
         "waiting": [(left(names), *how) for names, *how in plan["waiting"] if left(names)],
         "starts": {name: start for name, start in plan["starts"].items() if name in known},

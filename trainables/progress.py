@@ -39,13 +39,15 @@ class Report:
     progress: list[dict[str, Any]]
     events: list[dict[str, Any]] = field(default_factory=list)
     """Copies made in populations (``population.Exchange``)."""
+    probes: list[dict[str, Any]] = field(default_factory=list)
+    """Measurements of many numbers: rows of run_id, name, at and value."""
 
 
-def row(progress: Progress, values: Mapping[str, float]) -> dict[str, Any]:
+def row(progress: Progress, values: Mapping[str, float], level: int = 0) -> dict[str, Any]:
     """A row of history: what was measured where the run stands now."""
     return {
         "run_id": progress.run_id,
-        "level": 0,
+        "level": level,
         "step": progress.steps,
         "epoch": progress.epochs,
         "examples": progress.examples,

@@ -6,6 +6,8 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
+SHARE = 0.8
+"""Of the free memory; the rest is for what is not counted, and for an allocator's gaps."""
 _ROOT = Path("/")
 
 
@@ -19,6 +21,15 @@ def free_ram(root: Path = _ROOT) -> int:
         root: where ``/proc`` and ``/sys`` are.
     """
     return min([_available(root), *_left_in_groups(root)])
+
+
+def in_bytes(amount: float) -> str:
+    """As text: ``61 MiB``, ``2.1 GiB``."""
+    for unit in ("B", "KiB", "MiB"):
+        if amount < 1000:
+            return f"{amount:.{0 if amount >= 10 else 1}f} {unit}"
+        amount /= 1024
+    return f"{amount:.{0 if amount >= 100 else 1}f} GiB"
 
 
 def _available(root: Path) -> int:

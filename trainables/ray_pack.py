@@ -21,6 +21,7 @@ CHECKPOINT_SKIPPED, FELL_BACK = "checkpoint skipped", "fell back"
 """Kinds of notes: see ``orchestrator.store.faults``."""
 
 if TYPE_CHECKING:
+    from trainables.procedures.lottery import Archive
     from trainables.session import Ended, PackSession, Settings
 
 
@@ -102,8 +103,11 @@ class RayPack(tune.Trainable):  # type: ignore[misc]  # ray has no types
     ) -> None:
         import torch
 
+        from trainables import memory
+
         # Momentum of dead units decays into denormals, which are slow on CPUs.
         torch.set_flush_denormal(True)
+        memory.keep_freed()
         self._tasks = tasks
         self._data = data
         self._mailbox = mailbox
@@ -170,9 +174,13 @@ class RayPack(tune.Trainable):  # type: ignore[misc]  # ray has no types
 
         runs = (*self._task.runs, *self._task.joined)
         if folder == self._task.folder:
-            return PackSession.restore(saved, runs, self._data, settings, self._keep_ended())
+            return PackSession.restore(
+                saved, runs, self._data, settings, self._keep_ended(), self._archive()
+            )
         part = checkpoint_of(saved, [run_id for run_id, _ in self._task.runs])
-        session = PackSession.restore(part, runs, self._data, settings, self._keep_ended())
+        session = PackSession.restore(
+            part, runs, self._data, settings, self._keep_ended(), self._archive()
+        )
         later = [(run_id, run) for run_id, run in self._task.runs if run_id not in part["progress"]]
         if later:  # they had joined after the checkpoint
             session.join(later)
@@ -193,13 +201,26 @@ class RayPack(tune.Trainable):  # type: ignore[misc]  # ray has no types
                 )
             except CheckpointError as error:
                 self._note(FELL_BACK, f"run {run_id} starts anew: {origin['run']}.pt: {error}")
-        return PackSession(self._task.runs, self._data, settings, starts, self._keep_ended())
+        return PackSession(
+            self._task.runs, self._data, settings, starts, self._keep_ended(), self._archive()
+        )
 
     def _keep_ended(self) -> Ended | None:
         from trainables import saved_run
 
         folder = self._task.runs_folder
         return functools.partial(saved_run.save, folder) if self._task.save else None
+
+    def _archive(self) -> Archive:
+        from trainables import saved_run
+        from trainables.procedures.lottery import Archive
+
+        folder = self._task.runs_folder
+
+        def keep(run_id: str, at: int, lane: Mapping[str, Any]) -> None:
+            self._attempt(functools.partial(saved_run.save_lane, folder, run_id, at, lane))
+
+        return Archive(keep, functools.partial(saved_run.load_lane, folder))
 
     @property
     def _ways_path(self) -> Path:
@@ -209,7 +230,7 @@ class RayPack(tune.Trainable):  # type: ignore[misc]  # ray has no types
         """As the task says, stacked as an earlier attempt chose: same bits again."""
         import torch
 
-        from trainables import memory
+        from trainables import memory, ram
         from trainables.parts import uncompiled
         from trainables.session import Settings
         from trainables.stack_width import Way
@@ -229,7 +250,7 @@ class RayPack(tune.Trainable):  # type: ignore[misc]  # ray has no types
         # Packs start together, so that each finds at first about all that they will share.
         self._free = self._free or free
         free = min(self._free // sharing, free)
-        return Settings(**{**settings, "memory": int(memory.SHARE * free)})
+        return Settings(**{**settings, "memory": int(ram.SHARE * free)})
 
     def _read_ways(self) -> dict[str, Any]:
         """The ways and threads that an earlier attempt chose, or the pack it was split off."""
@@ -266,6 +287,7 @@ class RayPack(tune.Trainable):  # type: ignore[misc]  # ray has no types
             "rows": report.rows,
             "progress": report.progress,
             "events": report.events,
+            "probes": report.probes,
             "threads": self._session.threads,
             "choices": [dataclasses.asdict(choice) for choice in self._session.choices],
             "notes": notes,

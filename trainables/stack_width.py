@@ -69,6 +69,7 @@ def choose_way(
     strategy: Literal["auto", "fused", "sequential"],
     way: Way | None,
     memory: int | None = None,
+    repeats: float = 1.0,
 ) -> Choice:
     """Fused: all lanes in one stack. Sequential: one lane a stack. Auto: measured.
 
@@ -77,6 +78,7 @@ def choose_way(
     Args:
         memory: bytes that the group may take; stacks that would take more are made narrower,
             and wait for each other where not all can be kept.
+        repeats: how many times as much is to be trained in the same way; pays for measuring.
     """
     lanes = len(runs)
     if way is not None:
@@ -98,7 +100,7 @@ def choose_way(
     if lanes == 1 or min(steps) < _STEPS:
         choice = Choice(lanes, lanes, False, "fused", "too little to measure")
         return _within(choice, _forecast(runs, arrays, memory))
-    return _measured(runs, arrays, sum(steps), memory)
+    return _measured(runs, arrays, round(repeats * sum(steps)), memory)
 
 
 def _forecast(
@@ -276,13 +278,13 @@ class _Look:
             return math.inf
 
 
-def attempt(stack: Stack) -> Exception | None:
-    """Advances the stack to its next stop; what it raised (out of memory, a user's code).
+def attempt(stack: Stack, until: int) -> Exception | None:
+    """Advances the stack to a step; what it raised (out of memory, a user's code).
 
     A step's results are assigned once it is complete, so the stack is whole after a failure.
     """
     try:
-        stack.advance(stack.next_stop())
+        stack.advance(until)
         if stack.arrays.train[0].is_cuda:
             torch.cuda.synchronize()
     except Exception as error:  # anything that a user's module may raise

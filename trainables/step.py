@@ -53,7 +53,7 @@ class Inputs(NamedTuple):
     sam: Tensor | None
     """Radius of sharpness-aware minimization, (L,) float64."""
     masks: Tree
-    """Weights that train (``pruning.masks``); the others are 0, and stay so."""
+    """Weights that train, as ``pruning.masks.bits``; the others are 0, and stay so."""
 
 
 class Outcome(NamedTuple):

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from orchestrator.launch.deaths import Death
 from orchestrator.launch.decider import pack_lanes
+from orchestrator.launch.in_order import ORPHANED
 from orchestrator.launch.leftovers import sweep
 from orchestrator.plan.packs import pack_id_of
+from orchestrator.plan.trees import descendants
 from orchestrator.spec.stored import stored_run
 from orchestrator.store import FINISHED, Outcome, Store
 from orchestrator.store.faults import GIVEN_UP, Deaths
+from trainables.configs.run import RunConfig
 from trainables.ray_pack import PackTask
 
 MOST_DEATHS_IN_A_ROW = 3
@@ -68,7 +71,17 @@ def _halves(store: Store, task: PackTask, left: Sequence[str]) -> list[PackTask]
     joined = store.configurations([name for name in left if name not in own])
     configs = own | {name: stored_run(config) for name, config in joined.items()}
     half = (len(left) + 1) // 2
-    parts = [(pack_id_of(names), names) for names in (left[:half], left[half:])]
+    return _split(store, task, [left[:half], left[half:]], configs)
+
+
+def _split(
+    store: Store,
+    task: PackTask,
+    lists: Sequence[Sequence[str]],
+    configs: Mapping[str, RunConfig],
+) -> list[PackTask]:
+    """Plans packs of these runs in the place of one."""
+    parts = [(pack_id_of(names), names) for names in lists]
     store.split_pack(task.pack_id, parts, task.settings)
     return [
         dataclasses.replace(
@@ -80,6 +93,33 @@ def _halves(store: Store, task: PackTask, left: Sequence[str]) -> list[PackTask]
         )
         for name, names in parts
     ]
+
+
+def without_orphans(
+    store: Store, parts: Sequence[PackTask], failed: Collection[str]
+) -> tuple[list[PackTask], list[Outcome]]:
+    """Parts that are still to come without the networks that come from failed runs.
+
+    These would be trained again for them, and kill their workers again.
+
+    Returns:
+        The parts that are left, planned in the store; and how the others have failed.
+    """
+    left: list[PackTask] = []
+    outcomes: list[Outcome] = []
+    for task in parts:
+        runs = dict(task.runs)
+        orphans = descendants(runs, failed) if failed else set()
+        if not orphans:
+            left.append(task)
+            continue
+        outcomes += store.fail_runs([name for name in runs if name in orphans], ORPHANED)
+        if rest := unfinished(store, task):
+            left += _split(store, task, [rest], runs)
+        else:
+            store.set_pack(task.pack_id, status="failed", settings=task.settings)
+            sweep(store, task.folder, task.ancestors)
+    return left, outcomes
 
 
 def as_parts(tasks: Sequence[PackTask]) -> list[dict[str, Any]]:

@@ -6,6 +6,7 @@ import json
 import os
 from collections.abc import Iterable, Mapping
 
+from orchestrator.launch.check_lottery import lottery_problems
 from orchestrator.plan.flops import layers
 from orchestrator.spec.checks import wrong_for_sequences, wrong_inputs
 from trainables.configs.base import steps_in, to_plain
@@ -44,11 +45,13 @@ def check(configurations: Iterable[RunConfig], data: Mapping[str, DataSet]) -> N
     """
     problems: dict[str, None] = {}
     tried: dict[str, RunConfig] = {}
+    configurations = list(configurations)
     for config in configurations:
         for problem in _problems(config, data[data_key(config)]):
             problems[problem] = None
         if isinstance(config.model, UserModel):
             _add_trial(tried, config)
+    problems |= dict.fromkeys(lottery_problems(configurations, data))
     if not problems:
         problems = dict.fromkeys(_failed_trials(tried.values(), data))
     if problems:

@@ -59,12 +59,14 @@ class Decider:
         outcomes: Sequence[Outcome],
         *,
         done: bool,
+        measured: Sequence[Mapping[str, Any]] = (),
     ) -> list[Outcome]:
         """Records a report and what is decided upon it.
 
         Args:
             report: its number in the pack.
             done: whether the worker has ended the pack.
+            measured: see ``Store.record``.
 
         Returns:
             How its runs stand now.
@@ -75,7 +77,9 @@ class Decider:
             decision = next(before, None)
         if not replayed or any(map(self._rules.is_new, rows)):
             decision = _both(decision, self._decide(task, report, rows, outcomes, done=done))
-        self._store.record(task.pack_id, rows, outcomes, report=report, decision=decision)
+        self._store.record(
+            task.pack_id, rows, outcomes, report=report, decision=decision, measured=measured
+        )
         self._note_time()
         stop = {} if decision is None else decision.stop
         found = standing([*outcomes, *self._others(stop, outcomes)], stop)

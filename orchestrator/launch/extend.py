@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from orchestrator.plan.trees import first_batch, tree_of
 from orchestrator.store import Store, Trained
 from trainables.configs.run import RunConfig, evaluation_interval, length, run_id, step_ends
 from trainables.progress import with_best
@@ -55,6 +56,8 @@ class Extension:
 
 
 NOTHING = Extension({}, {})
+_NETWORK = "what is pruned, or a child, begins at its rewind point"
+_REWOUND = "networks are rewound to a step that the shorter run has passed"
 _STOPPED_EARLY = "where runs are stopped early, all begin at their first step"
 
 
@@ -70,6 +73,7 @@ def find_extension(runs: Mapping[str, RunConfig], store: Store) -> Extension:
         runs: run_id → configuration.
     """
     trained = {run.run_id: run for run in store.trained_runs()}
+    rewound = _rewound(runs)
     lengths = {(run.planned_epochs, run.planned_steps) for run in trained.values()}
     origins: dict[str, Origin] = {}
     anew: Counter[str] = Counter()
@@ -79,14 +83,35 @@ def find_extension(runs: Mapping[str, RunConfig], store: Store) -> Extension:
             for key, shorter in _shorter(config, lengths)
             if key in trained and _batches(shorter, trained[key]) < _length(config, trained[key])
         ]
+        if config.lottery is not None:
+            anew[_NETWORK] += bool(found)
+            continue
         found.sort(key=lambda one: -one[0])
         judged = [_judged(short, config, run, runs_folder(store.folder)) for _, short, run in found]
         usable = [one for one in judged if isinstance(one, Origin)]
-        if usable:
+        if usable and not _passes_over(usable[0], config, trained, rewound.get(name, ())):
             origins[name] = usable[0]
         elif judged:
-            anew[str(judged[0])] += 1
-    return Extension(origins, anew)
+            anew[_REWOUND if usable else str(judged[0])] += 1
+    return Extension(origins, +anew)
+
+
+def _rewound(runs: Mapping[str, RunConfig]) -> dict[str, list[RunConfig]]:
+    """Dense network → those of the runs that its weights at the rewind step have a part in."""
+    found: dict[str, list[RunConfig]] = {}
+    for name, run in runs.items():
+        node = run.lottery
+        if node is not None and (node.after == "rewind" or node.prunes_at == "start"):
+            found.setdefault(tree_of(name, run), []).append(run)
+    return found
+
+
+def _passes_over(
+    origin: Origin, config: RunConfig, trained: Mapping[str, Trained], rewound: Iterable[RunConfig]
+) -> bool:
+    """Whether one of these networks starts from weights that would not be seen again."""
+    per_epoch = _per_epoch(config, trained[origin.run])
+    return any(0 < first_batch(run, per_epoch) <= origin.batches for run in rewound)
 
 
 def continues(extension: Extension, names: Iterable[str], store: Store) -> dict[str, Any]:

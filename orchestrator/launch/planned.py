@@ -48,7 +48,10 @@ def suggestions_left(study: Study, store: Store) -> int:
 
 
 def is_on_demand(study: Study, store: Store) -> bool:
-    """Whether packs are made on the way; also where one of them was and has not ended."""
+    """Whether packs are made on the way; also where one of them was and has not ended. Networks
+    of a lottery need packs of whole trees, and runs of the other kind begin anew beside them."""
+    if study.lottery:
+        return False
     unfinished = [p["pack_id"] for p in store.packs() if p["status"] in ("pending", "running")]
     return (
         study.adaptive

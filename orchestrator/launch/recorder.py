@@ -8,7 +8,7 @@ from typing import Any
 
 from ray import tune
 
-from orchestrator.launch.bisect import as_parts, give_up, is_at_fault
+from orchestrator.launch.bisect import as_parts, give_up, is_at_fault, without_orphans
 from orchestrator.launch.deaths import death_of_trial
 from orchestrator.launch.decider import Decider, pack_lanes
 from orchestrator.launch.leftovers import sweep
@@ -93,10 +93,21 @@ class Recorder(tune.Callback):  # type: ignore[misc]  # ray has no types
             self._groups[task.pack_id] = len(result["choices"])
             self._store.set_pack(task.pack_id, status="running", settings=_settings(task, result))
         if self._decider is None:
-            self._store.record(task.pack_id, result["rows"], outcomes, events=result["events"])
+            self._store.record(
+                task.pack_id,
+                result["rows"],
+                outcomes,
+                events=result["events"],
+                measured=result["probes"],
+            )
         else:
             outcomes = self._decider.take_in(
-                task, result["report"], result["rows"], outcomes, done=result["finished"]
+                task,
+                result["report"],
+                result["rows"],
+                outcomes,
+                done=result["finished"],
+                measured=result["probes"],
             )
         for outcome in outcomes:
             self._furthest[outcome.run_id] = max(
@@ -134,8 +145,11 @@ class Recorder(tune.Callback):  # type: ignore[misc]  # ray has no types
         if death.kind == NODE_LOST or not is_at_fault(self._store, task, deaths):
             return
         halves, outcomes = give_up(self._store, task, deaths, death)
-        self._split |= {half.pack_id: half for half in halves}
-        self._set_parts(trial, [*halves, *parts[1:]])
+        failed = [o.run_id for o in outcomes if o.status == "failed"]
+        later, orphaned = without_orphans(self._store, parts[1:], failed)
+        outcomes += orphaned
+        self._split |= {part.pack_id: part for part in (*halves, *later)}
+        self._set_parts(trial, [*halves, *later])
         if self._best is not None:
             self._best.observe(outcomes)
         self._watch([], outcomes)

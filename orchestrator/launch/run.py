@@ -13,6 +13,7 @@ from orchestrator.launch.check import LaunchError, check, load_data
 from orchestrator.launch.extend import Extension, extension_of
 from orchestrator.launch.facts import machine
 from orchestrator.launch.folder import now
+from orchestrator.launch.in_order import waiting, without_orphans
 from orchestrator.launch.leftovers import tidy
 from orchestrator.launch.local_ray import cpus_of_nodes, prepare_environment, ray_cluster
 from orchestrator.launch.planned import (
@@ -27,7 +28,8 @@ from orchestrator.launch.saved_runs import saved_runs
 from orchestrator.launch.searching import check_search
 from orchestrator.plan import by_kind
 from orchestrator.plan.in_words import study_in_words
-from orchestrator.plan.packs import work
+from orchestrator.plan.packs import steps_per_epoch, work
+from orchestrator.plan.trees import first_batch, lanes_at_once
 from orchestrator.progress import Tally, display, say
 from orchestrator.search.advisor import SearchError
 from orchestrator.spec.study import Study
@@ -122,8 +124,9 @@ def _job(study: Study, store: Store, data: Mapping[str, DataSet]) -> _Job:
     # What a search will ask for is not known: its runs are counted, not their steps.
     known = {} if study.adaptive else by_kind(runs)[0]
     lengths = {name: work(run) for name, run in known.items()}
+    starts = {name: first_batch(run, steps_per_epoch(run) or 1) for name, run in known.items()}
     expected = study.size * len(study.seeds)
-    tally = Tally(study.objective, lengths, store.outcomes(), expected)
+    tally = Tally(study.objective, lengths, store.outcomes(), expected, starts)
     return _Job(study, store, runs, left_of(runs, store), data, tally)
 
 
@@ -165,6 +168,18 @@ def _way(study: Study, store: Store) -> str:
 
 
 def _tune_planned(job: _Job, resources: dict[str, float]) -> None:
+    """Trains packs made beforehand; then networks that come from others of interrupted packs."""
+    store, runs = job.store, by_kind(job.runs)[0]
+    left = without_orphans(store, runs, by_kind(job.left)[0])
+    later = waiting(store, runs, left)
+    at_once = {name: run for name, run in left.items() if name not in later}
+    _tune_packs(replace(job, left=at_once), resources)
+    if later:
+        rest = by_kind(unfinished(job.study, store))[0]
+        _tune_packs(replace(job, left=without_orphans(store, runs, rest)), resources)
+
+
+def _tune_packs(job: _Job, resources: dict[str, float]) -> None:
     from ray import tune
 
     from orchestrator.launch.recorder import Recorder
@@ -179,7 +194,8 @@ def _tune_planned(job: _Job, resources: dict[str, float]) -> None:
     slots = count_slots(study, asked, resources)
     tasks = make_tasks(study, store, runs, left, slots, asked, cpus_of_nodes(), extension)
     store.set_meta(machine=machine(resources), slots=slots)
-    widest = sorted((len(task.runs) for task in tasks), reverse=True)
+    lanes = (lanes_at_once(run for _, run in task.runs) for task in tasks)
+    widest = sorted(lanes, reverse=True)
     say(study.name, study_in_words(study, len(left), sum(widest[:slots])))
     fit(
         study,

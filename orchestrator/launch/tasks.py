@@ -11,8 +11,8 @@ from orchestrator.launch.extend import (
     Extension,
     continues,
     runs_folder,
-    unfinished_packs,
 )
+from orchestrator.launch.in_order import resumed_packs
 from orchestrator.launch.leftovers import ancestors_of
 from orchestrator.plan import cpus_a_pack, make_packs
 from orchestrator.spec.study import Minutes, Study
@@ -41,7 +41,7 @@ def make_tasks(
         nodes: CPUs of each of its machines.
         extension: which of the other runs go on from shorter ones.
     """
-    resumed = unfinished_packs(store, runs, left)
+    resumed = resumed_packs(store, runs, left)
     taken = {run_id for pack in resumed.values() for run_id in pack["run_ids"]}
     rest = {name: run for name, run in left.items() if name not in taken}
     packs = [
@@ -146,7 +146,7 @@ def make_task(
         checkpoint_every=None if isinstance(every, Minutes) else every,
         **by_clock,
         keep=study.execution.keep,
-        save=study.execution.save != "none",
+        save=study.lottery or study.execution.save != "none",
         import_from=str(study.path.resolve().parent),
         asked=asked,
         at_once=at_once,

@@ -7,10 +7,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
 
-from orchestrator.plan.flops import backward, layers
-from orchestrator.plan.packs import steps_per_epoch
-from trainables.configs.models import DeepLinear, Gpt, ImageModel, Lenet300100, Linear, Mlp, Model
-from trainables.configs.run import RunConfig, evaluation_interval, fusion_key, length
+from orchestrator.plan.flops import backward, is_chain, layers
+from orchestrator.plan.packs import steps_per_epoch, work
+from trainables.configs.models import Gpt, ImageModel, Lenet300100, Mlp, Model
+from trainables.configs.run import RunConfig, evaluation_interval, fusion_key
 
 START_SECONDS = 8.0
 """Ray, the first workers and PyTorch: measured on two cores."""
@@ -65,7 +65,7 @@ def estimate(
             continue
         known += 1
         modelled += found is None
-        steps = length(config.train, per_epoch or 1) - starts.get(name, 0)
+        steps = work(config) - starts.get(name, 0)
         evaluations = math.ceil(steps / evaluation_interval(config.train, per_epoch or 1))
         total += cost.step * steps + cost.evaluation * evaluations
     if known < len(runs):
@@ -132,9 +132,6 @@ def _modelled(config: RunConfig) -> Cost | None:
 
 def _overhead(model: Model, layers: int) -> float:
     """The part of a step that its batch does not change."""
-    if isinstance(model, Linear | DeepLinear | Lenet300100):
-        model = model.as_mlp()
-    if not isinstance(model, Mlp):
-        return _LAYER_SECONDS["image"] * layers
-    by_hand = model.norm == "none" and not model.skip and model.activation != "gelu"
-    return _CHAIN_SECONDS if by_hand else _LAYER_SECONDS["mlp"] * layers
+    if is_chain(model):
+        return _CHAIN_SECONDS
+    return _LAYER_SECONDS["mlp" if isinstance(model, Mlp | Lenet300100) else "image"] * layers

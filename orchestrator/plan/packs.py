@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import hashlib
+import heapq
 import math
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
 
+from orchestrator.plan.trees import first_batch, lanes_at_once, trees_of
 from trainables.configs.function_run import FunctionRun, Run
 from trainables.configs.run import RunConfig, fusion_key, length, run_id
 
@@ -26,6 +28,8 @@ class Pack:
     run_ids: tuple[str, ...]
     cost: int
     """Work relative to other packs of the study: examples to train on."""
+    lanes: int
+    """The most runs of it that train at the same time: of networks, those of one level."""
 
 
 def unique_runs(runs: Iterable[Run]) -> dict[str, Run]:
@@ -45,16 +49,17 @@ def make_packs(
     Runs are grouped by fusion key. One group makes ``slots`` packs of equal size, or the next
     multiple that respects ``most_lanes``; several groups share the slots by their work. Each
     group is dealt out in order of length, so that its packs end together. A population is one
-    pack. A run of a user's own
-    function is a pack of its own, in the order of the study.
+    pack. A dense network and all that comes from it are in one pack, what a run comes from before
+    it. A run of a user's own function is a pack of its own, in the order of the study.
 
     Args:
         slots: packs that train at the same time.
+        most_lanes: runs of a pack that train at the same time, but for one tree of networks.
         starts: run_id → batches that it has seen already, where it goes on from another run.
             Runs that start elsewhere share no pack: they could not be stacked.
     """
     trained, own = by_kind(runs)
-    alone = [_pack([name], {name: 1}) for name in own]
+    alone = [Pack(pack_id_of([name]), (name,), 1, 1) for name in own]
     return _fused(trained, slots, most_lanes, starts) + alone if trained else alone
 
 
@@ -67,24 +72,49 @@ def by_kind(runs: Mapping[str, Run]) -> tuple[dict[str, RunConfig], dict[str, Fu
 def _fused(
     runs: Mapping[str, RunConfig], slots: int, most_lanes: int | None, starts: Mapping[str, int]
 ) -> list[Pack]:
-    groups: dict[tuple[str, int, int], list[str]] = {}
-    for name, config in runs.items():
+    groups: dict[tuple[str, int, int], dict[str, list[str]]] = {}
+    for tree, names in trees_of(runs).items():
+        config = runs[names[0]]
         population = -1 if config.population is None else config.seed
-        key = (fusion_key(config), starts.get(name, 0), population)
-        groups.setdefault(key, []).append(name)
+        key = (fusion_key(config), starts.get(tree, 0), population)
+        groups.setdefault(key, {})[tree] = names
     left = {name: max(1, work(run) - starts.get(name, 0)) for name, run in runs.items()}
     cost = {name: left[name] * run.train.batch_size for name, run in runs.items()}
     total = sum(cost.values())
     wanted = slots if len(groups) == 1 else slots * _PACKS_A_SLOT
     packs: list[Pack] = []
-    for (_, _, population), names in groups.items():
-        share = sum(cost[name] for name in names) / total
+    for (_, _, population), trees in groups.items():
+        costs = {tree: sum(cost[name] for name in names) for tree, names in trees.items()}
+        widest = max(lanes_at_once(runs[name] for name in names) for names in trees.values())
+        most = max(1, (most_lanes or MOST_LANES) // widest)
         count = 1
         if population < 0:
-            count = _pack_count(len(names), share * wanted, slots, most_lanes or MOST_LANES)
-        by_length = sorted(names, key=lambda name: -cost[name])
-        packs += [_pack(by_length[first::count], cost) for first in range(count)]
+            count = _pack_count(len(trees), sum(costs.values()) / total * wanted, slots, most)
+        alone = all(len(names) == 1 for names in trees.values())
+        for dealt in _dealt(costs, count) if alone else _balanced(costs, count, most):
+            names = [name for tree in dealt for name in trees[tree]]
+            lanes = lanes_at_once(runs[name] for name in names)
+            packs.append(Pack(pack_id_of(names), tuple(names), sum(costs[t] for t in dealt), lanes))
     return sorted(packs, key=lambda pack: -pack.cost)
+
+
+def _dealt(costs: Mapping[str, int], count: int) -> list[list[str]]:
+    """The longest first, around as cards are: packs of as many runs, of all lengths."""
+    by_length = sorted(costs, key=lambda name: -costs[name])
+    return [by_length[first::count] for first in range(count)]
+
+
+def _balanced(costs: Mapping[str, int], count: int, most: int) -> list[list[str]]:
+    """Trees onto packs of about equal cost: each, the longest first, to the pack that has least,
+    of those with fewer than ``most``."""
+    heap = [(0, number) for number in range(count)]
+    packs: list[list[str]] = [[] for _ in range(count)]
+    for tree in sorted(costs, key=lambda tree: -costs[tree]):
+        cost, number = heapq.heappop(heap)
+        packs[number].append(tree)
+        if len(packs[number]) < most:
+            heapq.heappush(heap, (cost + costs[tree], number))
+    return packs
 
 
 def _pack_count(runs: int, wanted: float, slots: int, most_lanes: int) -> int:
@@ -93,10 +123,6 @@ def _pack_count(runs: int, wanted: float, slots: int, most_lanes: int) -> int:
     if count > slots:
         count = math.ceil(count / slots) * slots
     return min(count, runs)
-
-
-def _pack(names: Sequence[str], cost: Mapping[str, int]) -> Pack:
-    return Pack(pack_id_of(names), tuple(names), sum(cost[name] for name in names))
 
 
 def pack_id_of(run_ids: Sequence[str]) -> str:
@@ -133,8 +159,10 @@ def cpus_a_pack(nodes: Sequence[float], packs: int) -> int:
 
 
 def work(config: RunConfig) -> int:
-    """Training steps; epochs where the data set's size is not known beforehand."""
-    return length(config.train, steps_per_epoch(config) or 1)
+    """Training steps; epochs where the data set's size is not known beforehand. Of a network that
+    comes from another, those of its own."""
+    per_epoch = steps_per_epoch(config) or 1
+    return length(config.train, per_epoch) - first_batch(config, per_epoch)
 
 
 def steps_per_epoch(config: RunConfig) -> int | None:

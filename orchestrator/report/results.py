@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -11,9 +11,11 @@ import numpy as np
 import pandas as pd
 
 from orchestrator.report.labels import Axis, configuration_labels, find_axes
+from orchestrator.report.networks import find_networks, is_of_lottery, network_labels
 from orchestrator.report.statistics import Mode, ranking
 from orchestrator.store import Copied, Store, is_whole
 
+PROBE_COLUMNS = ["run_id", "name", "at", "value"]
 DRAWN_SHARE = 0.7
 """An axis with a value of its own in this share of the configurations was drawn."""
 
@@ -45,6 +47,15 @@ class Results:
     top: int
     copies: tuple[Copied, ...] = ()
     """Who went on as whom in the study's populations."""
+    networks: pd.DataFrame | None = None
+    """Where each run stands in its lottery procedure: see ``networks.find_networks``. None where
+    none does. ``configuration`` and axes of such runs are those of their dense network."""
+    pruning_axes: tuple[Axis, ...] = ()
+    """Settings of the pruning that vary."""
+    probes: pd.DataFrame = field(default_factory=lambda: pd.DataFrame(columns=PROBE_COLUMNS))
+    """Long measurements: run_id, name, at, value."""
+    folder: Path | None = None
+    """The study's folder, where masks are; None where the frames come from elsewhere."""
 
     @property
     def populations(self) -> bool:
@@ -108,10 +119,12 @@ def load_results(folder: Path) -> Results:
     with Store.open(folder) as store:
         meta, runs, history = store.meta(), store.runs(), store.history()
         copies = tuple(store.copies())
+        probes = store.probes()
     objective = meta.get("objective") or {}
     metric = objective.get("metric", "valid/loss")
     mode: Mode = "max" if objective.get("mode") == "max" else "min"
-    return build_results(meta, runs, history, metric=metric, mode=mode, copies=copies)
+    results = build_results(meta, runs, history, metric=metric, mode=mode, copies=copies)
+    return replace(results, folder=folder, probes=probes)
 
 
 def build_results(
@@ -125,7 +138,9 @@ def build_results(
 ) -> Results:
     """Results from frames in the export schema, wherever they come from."""
     named = {str(column): str(column).removeprefix("config.") for column in runs.columns}
-    keys = [c for c in named if c.startswith("config.") and c != "config.seed"]
+    keys = [
+        c for c in named if c.startswith("config.") and c != "config.seed" and not is_of_lottery(c)
+    ]
     configs = runs[keys].rename(columns=named)
     axes, values = find_axes(configs, meta.get("axes") or {}, meta.get("conditional") or ())
     final = runs.get(f"final/{metric}", pd.Series(np.nan, index=runs.index)).astype(float)
@@ -135,11 +150,9 @@ def build_results(
         dtype=bool,
     )
     objective = final.where(whole & np.isfinite(final))
-    added = {
-        "whole": whole,
-        "configuration": configuration_labels(axes, values),
-        "objective": objective,
-    }
+    labels = configuration_labels(axes, values)
+    added = {"whole": whole, "configuration": labels, "objective": objective}
+    networks, pruning = find_networks(runs, labels, meta.get("axes") or {})
     report = meta.get("report") or {}
     return Results(
         meta=meta,
@@ -151,7 +164,28 @@ def build_results(
         mode=mode,
         top=int(report.get("top") or 5),
         copies=copies,
+        networks=networks,
+        pruning_axes=tuple(pruning),
     )
+
+
+def dense_only(results: Results) -> Results:
+    """The dense networks of a lottery study, as a study of their own."""
+    table = results.networks
+    if table is None:
+        return results
+    kept = (table["level"] == 0) & (table["child"] == 0)
+    runs = results.runs[kept]
+    history = results.history[results.history["run_id"].isin(runs["run_id"])]
+    return replace(results, runs=runs, history=history, networks=None)
+
+
+def each_network(results: Results) -> Results:
+    """The same runs, each network of a lottery study as a configuration of its own."""
+    if results.networks is None:
+        return results
+    labels = network_labels(results.networks)
+    return replace(results, runs=results.runs.assign(configuration=labels))
 
 
 def best_over_rest(results: Results, x: Axis, group: Axis | None) -> pd.DataFrame:

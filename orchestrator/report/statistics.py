@@ -48,6 +48,27 @@ def paired_difference(
     return Difference(mean=mean, low=mean - half, high=mean + half, pairs=n)
 
 
+def mean_intervals(
+    frame: pd.DataFrame, by: Sequence[str], value: str, confidence: float = 0.95
+) -> pd.DataFrame:
+    """The mean of ``value`` for each ``by``, with its Student-t interval; NaN is left out.
+
+    mean ± t_{n−1, (1 + confidence)/2} · sd/√n over n independent values, such as one a seed. For
+    differences of pairs these are the figures of :func:`paired_difference`.
+
+    Returns:
+        One row a group, in the order of ``by``: its keys, ``mean``, ``low``, ``high`` (NaN below
+        two values) and ``n``. Groups without a value have no row.
+    """
+    grouped = frame.dropna(subset=[value]).groupby(list(by), as_index=False)
+    found = grouped.agg(mean=(value, "mean"), sd=(value, "std"), n=(value, "count"))
+    n = found["n"].to_numpy()
+    quantile = stdtrit(np.maximum(n - 1, 1), (1 + confidence) / 2)
+    half = quantile * found["sd"] / np.sqrt(n)
+    found = found.assign(low=found["mean"] - half, high=found["mean"] + half)
+    return found[[*by, "mean", "low", "high", "n"]]
+
+
 def summarize(runs: pd.DataFrame, by: str, value: str) -> pd.DataFrame:
     """Mean, standard deviation (n − 1; NaN for one run), min, max and n of ``value`` by ``by``.
 

@@ -66,6 +66,13 @@ def signed(value: float, decimals: int) -> str:
     return f"{value:+.{decimals}f}".replace("-", "−") if math.isfinite(value) else NONE
 
 
+def percent(share: float, digits: int = 3) -> str:
+    """0.1352 as ``13.5 %``."""
+    # Not "1e2 %": a hundred has three digits before the point.
+    few = 3 if round(share, 3) >= 1 else digits
+    return f"{number(100 * share, few)} %" if math.isfinite(share) else NONE
+
+
 def duration(seconds: float) -> str:
     """``48 s``, ``4 min 12 s``, ``3 h 5 min``, ``2 d 4 h``."""
     if not math.isfinite(seconds):

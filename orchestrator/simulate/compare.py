@@ -65,6 +65,11 @@ def compare(
         raise SimulateError(
             "search: pbt cannot be simulated: no curve says how a member goes on after a copy"
         )
+    if study.lottery:
+        raise SimulateError(
+            "procedure: lottery cannot be simulated: its networks come from each other, and no"
+            " rule stops them"
+        )
     metrics = _metrics(study, rules)
     recorded = None if curves is None else Recorded(study, curves, metrics)
     figures: dict[tuple[str, str], list[Figures]] = {}

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
-from dataclasses import dataclass, fields
-from typing import Any, Literal
+from dataclasses import fields
+from typing import Any
 
 from orchestrator.spec.errors import listed, suggestion
+from orchestrator.spec.findings import Finding as Finding
+from orchestrator.spec.findings import measured_in, unit_of
+from orchestrator.spec.lotteries import LOTTERY_CHECKS
 from orchestrator.spec.sections import checked
 from trainables.configs import SCORES, Train, UserModel, measured, to_plain
-from trainables.configs.base import ENDLESS, Duration, Epochs, Steps
 from trainables.configs.data import Characters, Split
 from trainables.configs.fit import misfits
 from trainables.configs.models import Gpt
@@ -17,31 +20,10 @@ from trainables.configs.optimizers import ScheduleFreeAdamW, ScheduleFreeSgd, mo
 from trainables.configs.schedules import cycling
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Finding:
-    """What is wrong between two sections."""
-
-    path: tuple[str | int, ...]
-    message: str
-    related: tuple[str, ...] = ()
-    """The path in the other section that it depends on."""
-    kind: Literal["value", "whole"] = "value"
-
-
 def _schedule_within_training(schedule: Any, train: Train) -> Finding | None:
     """What can be told in the unit of training's length: data may be needed for the rest."""
-    unit = "epochs" if train.steps is None else "steps"
-    whole = train.epochs if train.steps is None else train.steps
-    assert whole is not None
-
-    def measure(duration: Duration, total: float) -> float | None:
-        if isinstance(duration, Steps | Epochs):
-            own = duration.steps if isinstance(duration, Steps) else duration.epochs
-            same = isinstance(duration, Steps) == (unit == "steps")
-            return min(own, ENDLESS) if same or own == 0 else None
-        return round(duration * total) if unit == "steps" else duration * total
-
-    for misfit in misfits(schedule, whole, measure, unit):
+    unit, whole = unit_of(train)
+    for misfit in misfits(schedule, whole, functools.partial(measured_in, unit), unit):
         path = ("schedule", *misfit.path)
         return Finding(path=path, message=misfit.message, related=("train", unit))
     return None
@@ -150,5 +132,6 @@ CHECKS: tuple[tuple[str, str, Callable[[Any, Any], Finding | None]], ...] = (
     ("model", "data", _inputs_of_model),
     ("optimizer", "train", _one_average),
     ("train", "optimizer", _changes_of_optimizer),
+    *(("procedure", other, check) for other, check in LOTTERY_CHECKS),
 )
 """Two sections and what looks at both."""

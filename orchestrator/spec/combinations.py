@@ -13,10 +13,10 @@ from typing import Any
 from orchestrator.spec.axes import Axis
 from orchestrator.spec.checks import CHECKS, Finding
 from orchestrator.spec.errors import Place, Problem, shown
-from orchestrator.spec.sections import SWEPT, Fault, checked
+from orchestrator.spec.sections import OF_A_RUN, SWEPT, Fault, checked
 from orchestrator.spec.tree import NotAMappingError, plain
 from orchestrator.spec.varied import Choice, Varied
-from trainables.configs import RunConfig
+from trainables.configs import Procedure, RunConfig
 
 MAX_FAILURES = 1000
 """A section is given up after so many combinations that are wrong."""
@@ -138,11 +138,12 @@ def _concerns(axis: Axis, path: tuple[str, ...]) -> bool:
     return path[: len(axis.path)] == axis.path
 
 
-def assembled(rows: Rows, configs: dict[str, Configs]) -> list[RunConfig]:
-    """The points of the design, each with seed 0."""
+def assembled(rows: Rows, configs: dict[str, Configs]) -> list[tuple[RunConfig, Procedure]]:
+    """The points of the design: a configuration with seed 0, and what is done with it."""
     columns = [
         [configs[section][choice] for choice in rows.by_section[section]] for section in SWEPT
     ]
+    points = (dict(zip(SWEPT, parts, strict=True)) for parts in zip(*columns, strict=True))
     return [
-        RunConfig(**dict(zip(SWEPT, parts, strict=True))) for parts in zip(*columns, strict=True)
+        (RunConfig(**{name: one[name] for name in OF_A_RUN}), one["procedure"]) for one in points
     ]

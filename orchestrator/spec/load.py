@@ -11,6 +11,7 @@ from orchestrator.spec.axes import Axis, parse_axes
 from orchestrator.spec.combinations import Configs, Rows, assembled, cross_checked, split, validated
 from orchestrator.spec.errors import Problem, SpecError, listed, shown, suggestion
 from orchestrator.spec.fixed import fixed_sections, one_objective, unmeasured_objectives
+from orchestrator.spec.lotteries import different, expanded, not_together
 from orchestrator.spec.overrides import overridden, with_default
 from orchestrator.spec.own_training import own_axis, own_key, own_runs
 from orchestrator.spec.planning import Planned, planned
@@ -23,7 +24,7 @@ from orchestrator.spec.study import Study
 from orchestrator.spec.tree import Node, find, plain
 from orchestrator.spec.varied import Varied
 from orchestrator.spec.yaml_source import read_file
-from trainables.configs import Run
+from trainables.configs import Procedure, Run
 
 STUDY_NAME = r"[A-Za-z0-9_-][A-Za-z0-9._-]{0,99}"
 KEYS = ("study", *SWEPT, "seeds", "sweep", "search", "early_stopping", *FIXED)
@@ -58,13 +59,13 @@ def load_study(path: Path | str, overrides: Sequence[str] = ()) -> Study:
     problems += plan.problems + one_objective(root, plan.search, fixed["objectives"])
     if isinstance(plan.search, Pbt):
         problems += axis_problems(root, axes, own=own is not None)
-    runs, run_problems = (
-        _trained(root, plan, fixed, problems)
-        if own is None
-        else own_runs(
-            own, _child(root, "config") or Node({}, own.place), plan.design.axes, plan.design.rows
-        )
-    )
+    procedures: tuple[Procedure, ...] = ()
+    runs: Sequence[Run]
+    if own is None:
+        runs, procedures, run_problems = _trained(root, plan, fixed, len(seeds), problems)
+    else:
+        config = _child(root, "config") or Node({}, own.place)
+        runs, run_problems = own_runs(own, config, plan.design.axes, plan.design.rows)
     problems += run_problems
     if problems:
         raise SpecError(problems)
@@ -81,6 +82,7 @@ def load_study(path: Path | str, overrides: Sequence[str] = ()) -> Study:
         },
         seeds=seeds,
         configurations=() if adaptive else tuple(runs),
+        procedures=procedures,
         objective=fixed["objectives"][0],
         trainable=None if own is None else plain(own),
         search=plan.search,
@@ -91,11 +93,12 @@ def load_study(path: Path | str, overrides: Sequence[str] = ()) -> Study:
 
 
 def _trained(
-    root: Node, plan: Planned, fixed: dict[str, Any], found: Sequence[Problem]
-) -> tuple[Sequence[Run], list[Problem]]:
-    """The configurations that Regatta trains, and what is wrong with those that are none.
+    root: Node, plan: Planned, fixed: dict[str, Any], seeds: int, found: Sequence[Problem]
+) -> tuple[Sequence[Run], tuple[Procedure, ...], list[Problem]]:
+    """The configurations that Regatta trains, their procedures, and what is wrong with them.
 
     Args:
+        seeds: how many there are.
         found: problems that the study has already; what depends on all of it is then not looked at.
     """
     design = plan.design
@@ -116,12 +119,17 @@ def _trained(
                 configs["train"].values(),
             )
         )
+    procedures = different(configs.get("procedure", {}).values())
+    problems = problems or [*not_together(root, plan.search, fixed, procedures)]
     if problems or found:
-        return [], problems
-    runs = assembled(rows, configs)
+        return [], (), problems
+    points = assembled(rows, configs)
     if isinstance(plan.search, Pbt):
-        return populated(root, plan.search, plan.axes, runs, fixed)
-    return runs, []
+        dense = [run for run, _ in points]
+        runs, problems = populated(root, plan.search, plan.axes, dense, fixed)
+    else:
+        runs, problems = expanded(root, points, seeds)
+    return runs, procedures, problems
 
 
 def _mapping(root: Node) -> Node:

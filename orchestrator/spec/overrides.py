@@ -13,6 +13,7 @@ DEFAULTS: dict[str, dict[str, str]] = {
     "data": {"name": "digits"},
     "model": {"name": "mlp"},
     "schedule": {"name": "constant"},
+    "procedure": {"name": "train"},
 }
 """The sections that need not be written, as they are then."""
 

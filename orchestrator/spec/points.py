@@ -9,10 +9,10 @@ from orchestrator.spec.axes import LET
 from orchestrator.spec.checks import CHECKS, unmeasured
 from orchestrator.spec.errors import listed, shown
 from orchestrator.spec.own_training import own_run
-from orchestrator.spec.sections import SWEPT, checked
+from orchestrator.spec.sections import OF_A_RUN, SWEPT, checked
 from orchestrator.spec.space import Dimension, PointError
 from orchestrator.spec.study import Study
-from trainables.configs import Run, RunConfig
+from trainables.configs import Lottery, Run, RunConfig
 
 
 def configuration(study: Study, point: Mapping[str, Any]) -> Run:
@@ -37,13 +37,15 @@ def configuration(study: Study, point: Mapping[str, Any]) -> Run:
         run: Run = _accepted("config", own_run(study.trainable, "config", tree["config"]))
         return run
     parts = {name: _accepted(name, checked(name, tree[name])) for name in SWEPT}
+    if isinstance(parts["procedure"], Lottery):
+        raise PointError("procedure: lottery has many runs a point; a search has one")
     for first, second, check in CHECKS:
         if (finding := check(parts[first], parts[second])) is not None:
             raise PointError(f"{'.'.join(map(str, finding.path))}: {finding.message}")
     for objective in study.objectives:
         if (why := unmeasured(objective.metric, parts["data"], parts["train"])) is not None:
             raise PointError(f"objective: {why}")
-    return RunConfig(**parts)
+    return RunConfig(**{name: parts[name] for name in OF_A_RUN})
 
 
 def _clean(dimension: Dimension, value: Any) -> Any:

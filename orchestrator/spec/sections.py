@@ -29,6 +29,7 @@ from trainables.configs import (
     DATA,
     MODELS,
     OPTIMIZERS,
+    PROCEDURES,
     SCHEDULES,
     Train,
     UserData,
@@ -39,13 +40,16 @@ from trainables.configs import (
 from trainables.configs.base import Config
 from trainables.configs.schedules import Chain, Sequence
 
-SWEPT = ("data", "model", "optimizer", "schedule", "train")
-"""The sections that decide what a run computes: those that an axis can vary."""
+OF_A_RUN = ("data", "model", "optimizer", "schedule", "train")
+"""The sections that a run's configuration has as they are."""
+SWEPT = (*OF_A_RUN, "procedure")
+"""The sections that decide what is computed: those that an axis can vary."""
 TABLES: dict[str, dict[str, type[Config]]] = {
     "data": {**DATA},
     "model": {**MODELS},
     "optimizer": {**OPTIMIZERS},
     "schedule": {**SCHEDULES},
+    "procedure": {**PROCEDURES},
     "search": SEARCHES,
     "early_stopping": {**STOPPING_RULES},
 }
@@ -70,7 +74,7 @@ OWN: dict[str, type[Config]] = {"objective": OwnObjective, "execution": OwnExecu
 USER_NAME = r"[A-Za-z_][A-Za-z0-9_.]*:[A-Za-z_][A-Za-z0-9_.]*"
 NOT_YET = frozenset(
     {
-        *("procedure", "probes"),
+        "probes",
         "resources.workers",
     }
 )
@@ -234,7 +238,8 @@ def _unknown(path: Path, cls: type[Any], section: str, value: dict[str, Any]) ->
     close = suggestion(str(key), allowed)
     not_yet = ".".join(map(str, (section, *path))) in NOT_YET
     wrong = "not available in this version" if not_yet else "unknown key"
-    return f"{wrong}; {owner} takes {listed(allowed, last='and')}{close}"
+    known = f"takes {listed(allowed, last='and')}" if allowed else "has no options"
+    return f"{wrong}; {owner} {known}{close}"
 
 
 def _closest_literal(found: Any, hint: Any) -> str:

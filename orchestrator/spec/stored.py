@@ -6,7 +6,8 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from orchestrator.spec.sections import SWEPT, adapter, checked
+from orchestrator.spec.sections import OF_A_RUN, adapter, checked
+from trainables.configs.lottery import Node
 from trainables.configs.population import Population
 from trainables.configs.run import RunConfig
 
@@ -18,17 +19,19 @@ def stored_run(plain: Mapping[str, Any]) -> RunConfig:
         ValueError: it is none, as after a change of what configurations hold.
     """
     sections = {}
-    for name in SWEPT:
+    for name in OF_A_RUN:
         found: Any = checked(name, plain[name])
         if isinstance(found, list):
             raise ValueError(f"{name}.{'.'.join(map(str, found[0].path))}: {found[0].message}")
         sections[name] = found
-    return RunConfig(**sections, seed=plain["seed"], population=_population(plain))
+    return RunConfig(
+        **sections,
+        seed=plain["seed"],
+        population=_optional(Population, plain.get("population")),
+        lottery=_optional(Node, plain.get("lottery")),
+    )
 
 
-def _population(plain: Mapping[str, Any]) -> Population | None:
-    if (found := plain.get("population")) is None:
-        return None
+def _optional(cls: Any, found: Any) -> Any:
     # Strict JSON: lists are tuples there, and nothing else is converted.
-    population: Population = adapter(Population).validate_json(json.dumps(found), strict=True)
-    return population
+    return None if found is None else adapter(cls).validate_json(json.dumps(found), strict=True)

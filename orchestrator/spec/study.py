@@ -12,6 +12,7 @@ from orchestrator.spec.searches import Grid, Optuna, Search, Searcher
 from orchestrator.spec.stopping_rules import StoppingRule
 from trainables.configs.base import Bound, Config, Count
 from trainables.configs.function_run import Run
+from trainables.configs.lottery import Lottery, Procedure
 from trainables.configs.run import Metric
 
 if TYPE_CHECKING:  # it needs the sections, and they need the classes here
@@ -55,14 +56,15 @@ class Execution(Config):
     compile: Literal["auto", "on", "off"] = "auto"
     """Whether steps go through ``torch.compile``: auto where that is measured to pay."""
     lanes: Count | None = None
-    """At most this many runs a pack; by default as few packs as keep every slot busy."""
+    """At most this many runs side by side in a pack; by default as few packs as keep every slot
+    busy. A dense network and all that comes from it are in one pack, however many."""
     checkpoint_every: Count | Minutes | None = None
     """Evaluations between checkpoints, or ``{minutes: n}``; by default about every 30 seconds."""
     keep: Count = 2
     """Checkpoints kept of each pack: where the last one is damaged, the one before is used."""
     save: Literal["none", "best", "all"] = "none"
     """Whose final states are kept, to be loaded or gone on from: of no run, of the best
-    ``report.top`` configurations, or of all."""
+    ``report.top`` configurations, or of all. With the procedure ``lottery`` always of all."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -125,7 +127,9 @@ class Study:
     seeds: tuple[int, ...]
     configurations: tuple[Run, ...]
     """The points of the design, each with seed 0. Of a grid: the product of the axes, the last
-    axis fastest. Empty where the search is adaptive."""
+    axis fastest. Empty where the search is adaptive. With the procedure ``lottery`` all networks
+    of all points, each once: dense ones have no ``lottery``, and what others come from is before
+    them."""
     objective: OwnObjective
     """The first of ``objectives``: it ranks the configurations."""
     execution: Execution
@@ -143,6 +147,13 @@ class Study:
     """All of them; more than one where the study looks for a Pareto front."""
     design: str = "grid"
     """The design in words."""
+    procedures: tuple[Procedure, ...] = ()
+    """The different ones of the design's points."""
+
+    @property
+    def lottery(self) -> bool:
+        """Some networks come from others."""
+        return any(isinstance(procedure, Lottery) for procedure in self.procedures)
 
     @property
     def adaptive(self) -> bool:

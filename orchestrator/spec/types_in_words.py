@@ -105,6 +105,8 @@ def _child(hint: Any, step: str | int) -> Any:
         hint = get_args(hint)[0]
     if isinstance(step, int) and get_origin(hint) is tuple:
         return get_args(hint)[0]
+    if get_origin(hint) is dict:
+        return get_args(hint)[1]
     if dataclasses.is_dataclass(hint):
         return typing.get_type_hints(hint, include_extras=True).get(str(step), Any)
     return Any

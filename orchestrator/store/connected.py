@@ -117,6 +117,6 @@ def _checked(connection: sqlite3.Connection, folder: Path) -> sqlite3.Connection
     if version == 0:  # its first transaction has not ended
         raise StoreError(f"{folder / FILE}: has nothing in it yet")
     if version not in READABLE:
-        known = " and ".join(map(str, READABLE))
+        known = f"{READABLE[0]} to {READABLE[-1]}"
         raise StoreError(f"{folder / FILE}: schema version {version}, this Regatta reads {known}")
     return connection

@@ -12,6 +12,7 @@ from orchestrator.store import (
     history,
     packs,
     populations,
+    probes,
     standing,
     suggestions,
 )
@@ -141,6 +142,7 @@ class Store(Connected):
         report: int = 0,
         decision: Decision | None = None,
         events: Sequence[Mapping[str, Any]] = (),
+        measured: Sequence[Mapping[str, Any]] = (),
     ) -> None:
         """One report of a pack: history rows and how its runs stand now, in one transaction.
 
@@ -151,11 +153,13 @@ class Store(Connected):
             report: its number in the pack.
             decision: what follows from it.
             events: copies made in populations.
+            measured: run_id, name, at and value of each measurement (``Store.probes``).
         """
         with self._transaction():
             history.insert(self._db, self._metrics, rows)
             standing.write(self._db, pack_id, outcomes)
             populations.write(self._db, events)
+            probes.write(self._db, measured)
             decisions.note_report(self._db, pack_id, report)
             if decision is not None:
                 decisions.write(self._db, decision)
@@ -291,6 +295,15 @@ class Store(Connected):
         from orchestrator.store import frames
 
         return frames.population(self.copies(), self._db)
+
+    def probes(self) -> pd.DataFrame:
+        """Measurements at several places of a run, a row each; empty where there are none.
+
+        Columns: run_id, name (such as ``line/valid/loss``), at (such as ``0.5``; a text), value.
+        """
+        from orchestrator.store import frames
+
+        return frames.probes(self._db)
 
     def reports(self) -> Iterator[dict[str, Any]]:
         """The rows of all planned runs as they were recorded, run after run, in order of steps.

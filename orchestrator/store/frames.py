@@ -12,6 +12,7 @@ from typing import Any, Literal
 import numpy as np
 import pandas as pd
 
+from orchestrator.store import probes as stored
 from orchestrator.store.populations import Copied
 from orchestrator.store.schema import HISTORY_KEYS, column
 
@@ -58,6 +59,12 @@ def population(copies: Sequence[Copied], db: sqlite3.Connection) -> pd.DataFrame
         for copy in copies
     ]
     return pd.DataFrame.from_records(rows)
+
+
+def probes(db: sqlite3.Connection) -> pd.DataFrame:
+    """See ``Store.probes``."""
+    frame = pd.DataFrame.from_records(stored.read(db), columns=["run_id", "name", "at", "value"])
+    return frame.astype({"value": np.float64})
 
 
 def export(

@@ -6,8 +6,8 @@ FILE = "store.sqlite"
 BACKUP = "store.backup.sqlite"
 STATE = "store.state"
 """Beside the file: whether it was closed, so that only one that was not needs checking."""
-SCHEMA_VERSION = 2
-READABLE = (1, SCHEMA_VERSION)
+SCHEMA_VERSION = 3
+READABLE = (1, 2, SCHEMA_VERSION)
 """Versions that are read as they are; opened for writing, an earlier one becomes the latest."""
 SETTLED = ("completed", "stopped", "diverged")
 """Statuses that stay: such a run is never trained again."""
@@ -26,6 +26,12 @@ CREATE TABLE population (
     run_id TEXT NOT NULL, step INTEGER NOT NULL, source TEXT NOT NULL, "values" TEXT NOT NULL,
     PRIMARY KEY (run_id, step)
 ) WITHOUT ROWID;
+"""
+_SINCE_3 = """
+CREATE TABLE probes (
+    run_id TEXT NOT NULL, name TEXT NOT NULL, at TEXT NOT NULL, value REAL,
+    PRIMARY KEY (run_id, name, at)
+);
 """
 SCHEMA = (
     """
@@ -49,12 +55,14 @@ CREATE TABLE history (
 ) WITHOUT ROWID;
 """
     + _SINCE_2
+    + _SINCE_3
 )
 MIGRATIONS = {
     1: """
 ALTER TABLE packs ADD COLUMN reports INTEGER NOT NULL DEFAULT 0;
 """
-    + _SINCE_2
+    + _SINCE_2,
+    2: _SINCE_3,
 }
 """Version → what makes a store of it one of the next; what stands in it stays."""
 MOST_METRICS = 1900

@@ -9,6 +9,8 @@ from typing import Any
 
 import pandas as pd
 
+from orchestrator.tracking.network_names import PLACE, PREFIX, network_words, pruning_axes, says
+
 _LONGEST_NAME = 128
 _LONGEST_TAG = 64
 
@@ -29,20 +31,26 @@ def axes(runs: pd.DataFrame) -> dict[str, str]:
     columns = [
         str(column)
         for column in runs.columns
-        if str(column).startswith("config.") and column != "config.seed"
+        if str(column).startswith("config.")
+        and column != "config.seed"
+        and not str(column).startswith(PREFIX)
     ]
     paths = [c.removeprefix("config.") for c in columns if runs[c].nunique(dropna=False) > 1]
     short = [path.removesuffix(".name").rpartition(".")[2] for path in paths]
     return {
         f"config.{path}": word if short.count(word) == 1 else path
         for path, word in zip(paths, short, strict=True)
-    }
+    } | pruning_axes(runs)
 
 
 def configuration_name(run: Mapping[str, Any], labels: Mapping[str, str]) -> str:
-    """Such as ``lr=0.1 schedule=cosine``; keys that a run does not have are left out."""
-    values = ((label, run[column]) for column, label in labels.items())
-    return " ".join(f"{label}={_text(value)}" for label, value in values if not pd.isna(value))
+    """Such as ``lr=0.1 schedule=cosine``; keys that a run does not have are left out.
+
+    Of a lottery with the network: ``lr=0.1 level 3 shuffled``.
+    """
+    values = ((label, run[column]) for column, label in labels.items() if says(run, column))
+    words = [f"{label}={_text(value)}" for label, value in values if not pd.isna(value)]
+    return " ".join([*words, *network_words(run)])
 
 
 def run_name(run: Mapping[str, Any], labels: Mapping[str, str]) -> str:
@@ -52,10 +60,11 @@ def run_name(run: Mapping[str, Any], labels: Mapping[str, str]) -> str:
 
 
 def tags(run: Mapping[str, Any]) -> list[str]:
-    """The study and the names of its parts, to filter by in W&B."""
+    """The study and the names of its parts, to filter by in W&B; and which network it is."""
     parts = ("data", "model", "optimizer", "schedule", "procedure")
     names = [run["study"], run.get("config.trainable")]
     names += [run.get(f"config.{part}.name") for part in parts]
+    names += network_words(run)
     texts = [str(name)[:_LONGEST_TAG] for name in names if name and not pd.isna(name)]
     return list(dict.fromkeys(texts))
 
@@ -85,7 +94,8 @@ def best_configurations(
     metric = f"final/{objective['metric']}"
     if metric not in runs:
         return []
-    keys = runs[list(axes(runs))].astype(str).to_numpy().tolist()
+    columns = [*axes(runs), *(column for column in PLACE if column in runs)]
+    keys = runs[columns].astype(str).to_numpy().tolist()
     values = runs[metric].where(runs["status"].isin(["completed", "stopped"]))
     groups: dict[tuple[str, ...], list[tuple[float, str]]] = {}
     for key, value, run_id in zip(keys, values, runs["run_id"], strict=True):

@@ -114,7 +114,28 @@ def test_plan_as_data(tmp_path: Path) -> None:
     assert plan["finished"] == 0
     assert sum(pack["lanes"] for pack in plan["packs"]) == 180
     assert plan["estimate"]["basis"] == "modelled"
-    assert "180" in run(app, ["plan", spec, "--results", str(tmp_path)]).output
+    memory = plan["memory"]
+    assert memory["lanes"] == max(pack["lanes"] for pack in plan["packs"])
+    assert memory["lane_bytes"] * memory["lanes"] < memory["pack_bytes"]
+    words = run(app, ["plan", spec, "--results", str(tmp_path)]).output
+    assert "180" in words
+    assert " a lane, " in words
+
+
+def test_plan_needs_no_torch_and_says_what_it_does_not_know(tmp_path: Path) -> None:
+    spec, model = str(SWEEPS / "lr_schedules.yaml"), "model={name: 'json:loads'}"
+    script = (
+        "import json, sys; from orchestrator.cli import app; from typer.testing import CliRunner;"
+        f"words = ['plan', {spec!r}, '--results', {str(tmp_path)!r}];"
+        f"a, b, c = (CliRunner().invoke(app, [*words, *more]) for more in"
+        f" (['--json'], ['--json', '--set', {model!r}], ['--set', {model!r}]));"
+        "print(json.loads(a.output)['memory'] is not None, json.loads(b.output)['memory'],"
+        " 'memory' in c.output, [m for m in ('torch', 'ray.tune') if m in sys.modules])"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, check=True, cwd=tmp_path
+    )
+    assert done.stdout == "True None True []\n"
 
 
 def test_init_writes_a_study_that_validates(tmp_path: Path) -> None:

@@ -36,6 +36,15 @@ class Dense:
         raise NotImplementedError
 
 
+class SgdW(Dense):
+    """Loshchilov & Hutter 2019, Algorithm 1, with the rate outside of the momentum."""
+
+    def one(self, p: Tensor, g: Tensor, state: dict[str, Any], lr: float) -> Tensor:
+        c = self.config
+        m = state["m"] = c.momentum * state.get("m", 0) + g
+        return p - lr * m - lr * c.weight_decay * p
+
+
 class Lion(Dense):
     def one(self, p: Tensor, g: Tensor, state: dict[str, Any], lr: float) -> Tensor:
         c = self.config

@@ -123,14 +123,14 @@ def test_batches_of_a_stack(make_run: Maker, images: DataSet) -> None:
     stack = _stack(_runs(make_run, (3, 1, 3, 2)), images)
     plain = _stack(_runs(make_run, (3, 1, 3, 2), augment=None), images)
     for step in (0, 1, 9):
-        batch, whole = stack._batch(step), plain._batch(step)
+        batch, whole = stack.batch(step), plain.batch(step)
         assert batch.targets.equal(whole.targets)
         for lane, seed in enumerate((3, 1, 3, 2)):
             key = torch.tensor([derive(seed, "augment")]) + derive(step)
             drawn = draw(ALL, key, 13, 7, 11)
             expected = [_one(whole.x[lane, i], ALL, drawn, (0, i)) for i in range(13)]
             assert batch.x[lane].equal(torch.stack(expected))
-            alone = _stack(_runs(make_run, (seed,)), images)._batch(step)
+            alone = _stack(_runs(make_run, (seed,)), images).batch(step)
             assert alone.x[0].equal(batch.x[lane])
 
 

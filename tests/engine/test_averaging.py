@@ -93,7 +93,7 @@ def test_exponential_average_is_that_of_torch(make_run: Maker, small_data: DataS
     for one in beside:
         one.average.update_parameters(one.module)  # the first call only copies: θ̄ = θ₀
     for step in range(200):
-        batch = stack._batch()
+        batch = stack.batch()
         for one in beside:
             one.step(batch.x, batch.targets)
             one.average.update_parameters(one.module)
@@ -112,7 +112,7 @@ def test_equal_average_is_that_of_torch(make_run: Maker, small_data: DataSet) ->
     moments = [range(100, 201, 7), range(3, 201, 13), range(0, 201, 6), range(198, 201, 6)]
     beside[2].average.update_parameters(beside[2].module)
     for step in range(200):
-        batch = stack._batch()
+        batch = stack.batch()
         for one in beside:
             one.step(batch.x, batch.targets)
             if step + 1 in moments[one.lane]:
@@ -121,7 +121,7 @@ def test_equal_average_is_that_of_torch(make_run: Maker, small_data: DataSet) ->
         if step + 1 not in (2, 3, 42, 100, 120, 200):
             continue
         first = step // 6 * 6
-        epoch = [stack._batch(first + position).x for position in range(6)]
+        epoch = [stack.batch(first + position).x for position in range(6)]
         losses = stack.evaluate()[0]["valid/loss"]
         for one in beside:
             begun = moments[one.lane][0] <= step + 1
@@ -141,7 +141,7 @@ def test_statistics_are_taken_in_the_parts_that_train(make_run: Maker, small_dat
     with torch.no_grad():
         for name, tensor in module.named_parameters():
             tensor.copy_(params[name][0])
-    parts = [part for s in range(12, 18) for part in stack._batch(s).x[0].split(5)]
+    parts = [part for s in range(12, 18) for part in stack.batch(s).x[0].split(5)]
     update_bn(parts, module)
     for name, buffer in module.named_buffers():
         if buffer.is_floating_point():

@@ -6,12 +6,20 @@ What counts is a test's own parameters, so an entry without an oracle cannot be 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from pathlib import Path
 from typing import Any, get_args
 
 import pytest
+from torch.optim import lr_scheduler
 
 from tests.data import test_sources
-from tests.engine import test_forward, test_models, test_optimizers, test_schedules
+from tests.engine import (
+    test_forward,
+    test_models,
+    test_optimizers,
+    test_plateau,
+    test_schedules,
+)
 from tests.pruning import test_criteria, test_masked_training
 from trainables import configs, losses, optimizers
 from trainables.configs.run import SCORES, LossName
@@ -42,6 +50,26 @@ TABLES: dict[str, tuple[Iterable[str], list[Callable[..., None]]]] = {
 }
 
 
+OF_TORCH = {
+    "LambdaLR": "module:callable",
+    "MultiplicativeLR": "module:callable",
+    "StepLR": "step",
+    "MultiStepLR": "multistep",
+    "ConstantLR": "constant",
+    "LinearLR": "linear",
+    "ExponentialLR": "exponential",
+    "SequentialLR": "sequence",
+    "CosineAnnealingLR": "cosine",
+    "ChainedScheduler": "chain",
+    "ReduceLROnPlateau": "plateau",
+    "CyclicLR": "cyclic",
+    "CosineAnnealingWarmRestarts": "sgdr",
+    "OneCycleLR": "one_cycle",
+    "PolynomialLR": "polynomial",
+}
+"""What a study calls PyTorch's schedulers; the first two are a user's function."""
+
+
 def _cases(test: Callable[..., None]) -> set[str]:
     """Names that a test is parametrized by: text, or a configuration's name."""
     found = set()
@@ -58,6 +86,14 @@ def test_every_entry_has_an_oracle(table: str) -> None:
     proven = set().union(*map(_cases, tests))
     assert not set(entries) - proven, "without an oracle"
     assert all(_cases(test) for test in tests)
+
+
+def test_every_scheduler_of_pytorch_has_a_name_in_studies() -> None:
+    assert OF_TORCH.keys() == set(lr_scheduler.__all__) - {"LRScheduler"}
+    assert set(OF_TORCH.values()) - {"module:callable"} < configs.SCHEDULES.keys()
+    written = Path(test_schedules.__file__).read_text() + Path(test_plateau.__file__).read_text()
+    for name in OF_TORCH:
+        assert f"lr_scheduler.{name}(" in written, "is compared with PyTorch's own"
 
 
 def test_every_entry_is_implemented_under_its_own_name() -> None:

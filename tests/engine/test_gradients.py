@@ -64,7 +64,7 @@ def test_batch_normalization_sees_one_part_at_a_time(make_run: Maker, small_data
     module = _solo(stack, run, small_data)
     optimizer = torch.optim.SGD(module.parameters(), lr=0.1)
     for step in range(5):
-        batch = stack._batch()
+        batch = stack.batch()
         for x, y in zip(batch.x[0].split(5), batch.targets[0].split(5), strict=True):
             (cross_entropy(module(x), y) / 3).backward()  # type: ignore[no-untyped-call]
         optimizer.step()
@@ -113,7 +113,7 @@ def test_sharpness_aware_minimization(make_run: Maker, small_data: DataSet) -> N
     modules = [_solo(stack, run, small_data) for run in runs]
     optimizers = [torch.optim.SGD(m.parameters(), lr=0.1, momentum=0.9) for m in modules]
     for step in range(7):
-        batch = stack._batch()
+        batch = stack.batch()
         for lane, (module, optimizer) in enumerate(zip(modules, optimizers, strict=True)):
             params = list(module.parameters())
             first = cross_entropy(module(batch.x[lane]), batch.targets[lane])

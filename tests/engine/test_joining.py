@@ -145,9 +145,9 @@ def test_runs_that_join_share_memory_with_those_that_train(
     """Not with all that ever were in the pack: each group would have less than the last."""
     given: list[int] = []
 
-    def choose(*args: Any) -> Any:
+    def choose(*args: Any, repeats: float) -> Any:
         given.append(args[-1])
-        return choose_way(*args[:-1], None)
+        return choose_way(*args[:-1], None, repeats=repeats)
 
     monkeypatch.setattr(pack_stacks, "choose_way", choose)
     settings = Settings(strategy="fused", memory=7 * 10**8)

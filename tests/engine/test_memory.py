@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import platform
+import subprocess
+import sys
 import weakref
 from collections.abc import Callable
 from pathlib import Path
@@ -22,8 +25,8 @@ from trainables.configs.run import run_id
 from trainables.data import DataSet
 from trainables.data.dataset import split
 from trainables.engine import Stack
-from trainables.memory import Forecast, Use, forecast, in_bytes
-from trainables.ram import free_ram
+from trainables.memory import Forecast, Use, forecast
+from trainables.ram import free_ram, in_bytes
 from trainables.session import PackSession, Settings
 from trainables.stack_width import Way, choose_way, time_widths
 
@@ -105,6 +108,33 @@ def test_a_peak_is_of_what_is_alive_at_once() -> None:
         return a.sum() + torch.zeros(7, 11).sum()
 
     assert memory.peak(CPU, work) == pytest.approx(2 * 4 * 1009 * 1013, rel=0.01)
+
+
+_ROUNDS_OF_STEPS = """
+import resource, sys, torch
+from trainables.memory import keep_freed
+
+if sys.argv[1] == "kept":
+    keep_freed()
+for step in range(13):
+    if step == 2:
+        before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+    tensors = [torch.ones(1009, 311) for _ in range(17)]
+    del tensors
+print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
+"""
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="malloc is not glibc's")
+def test_a_step_finds_the_pages_of_the_one_before() -> None:
+    """17 tensors of 306 pages, again and again: by default pages are given back each time."""
+    pages = {}
+    for how in ("kept", "default"):
+        command = [sys.executable, "-c", _ROUNDS_OF_STEPS, how]
+        done = subprocess.run(command, capture_output=True, text=True, check=True)
+        pages[how] = int(done.stdout)
+    assert pages["default"] > 11 * 306, "nothing to gain"
+    assert pages["kept"] < 306
 
 
 def _lines(lanes: int, limit: int) -> Forecast:

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from tests.engine import dense_optimizers as dense
+from trainables.configs.optimizers import OPTIMIZERS as CONFIGS
 from trainables.configs.optimizers import (
     AdaDelta,
     AdaGrad,
@@ -70,13 +71,18 @@ CASES: dict[str, tuple[list[list[Any]], Oracle]] = {
             _grid(Sgd, lr=RATES, momentum=(0.0, 0.5, 0.9), weight_decay=(0.0, 0.01)),
             _grid(Sgd, lr=RATES),
             _grid(Sgd, lr=RATES, momentum=(0.5, 0.9), nesterov=(True,), weight_decay=(0.0, 0.01)),
+            _grid(Sgd, lr=RATES, momentum=(0.0, 0.9), decoupled=(True,), weight_decay=(0.0, 0.1)),
         ],
-        lambda params, c: torch.optim.SGD(
-            params,
-            lr=c.lr,
-            momentum=c.momentum,
-            nesterov=c.nesterov,
-            weight_decay=c.weight_decay,
+        lambda params, c: (
+            dense.SgdW(params, c)
+            if c.decoupled
+            else torch.optim.SGD(
+                params,
+                lr=c.lr,
+                momentum=c.momentum,
+                nesterov=c.nesterov,
+                weight_decay=c.weight_decay,
+            )
         ),
     ),
     "adam": (
@@ -92,17 +98,31 @@ CASES: dict[str, tuple[list[list[Any]], Oracle]] = {
         partial(_torch_adam, torch.optim.Adam, amsgrad=True),
     ),
     "radam": (
-        [_grid(RAdam, lr=RATES, beta1=(0.0, 0.9), beta2=(0.0, 0.9, 0.999), weight_decay=DECAYS)],
-        partial(_torch_adam, torch.optim.RAdam),
+        [
+            _grid(RAdam, lr=RATES, beta1=(0.0, 0.9), beta2=(0.0, 0.9, 0.999), weight_decay=DECAYS),
+            _grid(RAdam, lr=RATES, weight_decay=DECAYS, decoupled=(True,)),
+        ],
+        lambda params, c: _torch_adam(
+            torch.optim.RAdam, params, c, decoupled_weight_decay=c.decoupled
+        ),
     ),
     "adamax": (
         [_grid(Adamax, lr=RATES, beta1=(0.0, 0.9), beta2=(0.9, 0.999), weight_decay=DECAYS)],
         partial(_torch_adam, torch.optim.Adamax),
     ),
     "nadam": (
-        [_grid(NAdam, lr=RATES, beta1=(0.5, 0.9), momentum_decay=(0.0, 0.1), weight_decay=DECAYS)],
+        [
+            _grid(
+                NAdam, lr=RATES, beta1=(0.5, 0.9), momentum_decay=(0.0, 0.1), weight_decay=DECAYS
+            ),
+            _grid(NAdam, lr=RATES, weight_decay=DECAYS, decoupled=(True,)),
+        ],
         lambda params, c: _torch_adam(
-            torch.optim.NAdam, params, c, momentum_decay=c.momentum_decay
+            torch.optim.NAdam,
+            params,
+            c,
+            momentum_decay=c.momentum_decay,
+            decoupled_weight_decay=c.decoupled,
         ),
     ),
     "adagrad": (
@@ -208,6 +228,10 @@ CASES: dict[str, tuple[list[list[Any]], Oracle]] = {
 }
 
 
+def fields_of(kind: type) -> set[str]:
+    return set(kind.__dataclass_fields__)  # type: ignore[attr-defined]
+
+
 def _gradient(params: dict[str, Tensor], step: int) -> dict[str, Tensor]:
     """An ill-conditioned quadratic with a disturbance that depends on the step."""
     return {
@@ -269,6 +293,43 @@ def test_equals_its_oracle(name: str, lanes: list[Any]) -> None:
             torch.testing.assert_close(
                 evaluated[key][lane], average.detach(), rtol=1e-10, atol=1e-14
             )
+
+
+SKIPPING = [name for name, kind in CONFIGS.items() if "skip_vectors" in fields_of(kind)]
+
+
+SPARING = [(name, False) for name in SKIPPING if name not in ("lars", "lamb")]
+SPARING += [(name, True) for name in SKIPPING if "decoupled" in fields_of(CONFIGS[name])]
+
+
+@pytest.mark.parametrize(("name", "decoupled"), SPARING)
+def test_vectors_are_spared_the_decay(name: str, *, decoupled: bool) -> None:
+    """With ``skip_vectors`` matrices go as with the decay everywhere, and vectors as without."""
+    kind: Any = CONFIGS[name]
+    options = {"lr": 0.05} | ({"decoupled": True} if decoupled else {})
+    generator = torch.Generator().manual_seed(3)
+    start = {key: torch.randn(2, *shape, generator=generator) for key, shape in SHAPES.items()}
+
+    def train(**more: Any) -> dict[str, Tensor]:
+        config = kind(**options, **more)
+        ours, params = OPTIMIZERS[name], start
+        state, hyper = ours.init(start, config), hyperparameters([config] * 2, torch.device("cpu"))
+        for step in range(7):
+            context = Context(config, _loss(params), 0.1, _loss)
+            params, state = ours.update(_gradient(params, step), state, params, hyper, context)
+        return ours.evaluated(params, state)
+
+    spared, everywhere = (train(weight_decay=0.3, skip_vectors=s) for s in (True, False))
+    nowhere = train(weight_decay=0.0)
+    for key, found in spared.items():
+        same, other = (nowhere, everywhere) if key == "bias" else (everywhere, nowhere)
+        assert found.equal(same[key])
+        assert not found.equal(other[key])
+
+
+def test_every_method_with_decay_can_spare_vectors() -> None:
+    decaying = {name for name, kind in CONFIGS.items() if "weight_decay" in fields_of(kind)}
+    assert decaying == {*SKIPPING, "muon"}, "muon's vectors take none"
 
 
 def test_muon_is_near_torch_in_bfloat16() -> None:

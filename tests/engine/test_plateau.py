@@ -7,7 +7,7 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 import torch
-from torch.optim.lr_scheduler import ReduceLROnPlateau
+from torch.optim import lr_scheduler
 
 from trainables.arrays import Arrays
 from trainables.configs import RunConfig
@@ -61,7 +61,7 @@ def test_follows_torch(make_run: Maker, data_of: Callable[..., dict[str, DataSet
             continue
         weight = torch.zeros(1, requires_grad=True)
         optimizer = torch.optim.SGD([weight], lr=lr)
-        scheduler = ReduceLROnPlateau(
+        scheduler = lr_scheduler.ReduceLROnPlateau(
             optimizer,
             factor=schedule.factor,
             patience=schedule.patience,

@@ -244,7 +244,7 @@ def test_the_engine_gives_a_line_search_its_loss(
     arrays = Arrays.of(small_data, torch.device("cpu"), torch.float64)
     stack = Stack(runs, arrays)
     for step in range(3):
-        batch = stack._batch()
+        batch = stack.batch()
         x, targets, keys, _ = batch
         network, loss = stack.network, LOSSES["cross_entropy"]
         before = training_losses(network, stack.params, {}, x, targets, loss, keys)

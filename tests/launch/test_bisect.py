@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 import ray.cloudpickle as pickle
@@ -80,7 +81,14 @@ class Driver:
         self.recorder.on_trial_recover(0, [], self.trials[trial])
         self.start(trial)
 
-    def report(self, steps: int, trial: int = 0, *, finished: bool = False) -> None:
+    def report(
+        self,
+        steps: int,
+        trial: int = 0,
+        *,
+        finished: bool = False,
+        probes: Sequence[dict[str, Any]] = (),
+    ) -> None:
         status = "completed" if finished else "running"
         numbers = {"epochs": 1.0, "examples": 1, "wall_seconds": 0.1, "reason": ""}
         progress = [
@@ -95,6 +103,7 @@ class Driver:
             "notes": {},
             "threads": 1,
             "events": [],
+            "probes": probes,
         }
         self.recorder.on_trial_result(0, [], self.trials[trial], result | {"finished": finished})
 

@@ -1,4 +1,4 @@
-"""Operations of every model, counted from its configuration, are those that PyTorch counts."""
+"""Operations and parameters, counted from configurations, are those that PyTorch counts."""
 
 from __future__ import annotations
 
@@ -35,6 +35,15 @@ def test_operations_are_those_that_pytorch_counts(name: str) -> None:
         outputs.sum().backward()
     assert EXAMPLES * sum(layer.operations for layer in found) == forward.get_total_flops()
     assert EXAMPLES * sum(backward(found)) == back.get_total_flops()
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_parameters_are_those_of_the_module(name: str) -> None:
+    config, shape = CASES[name]
+    found = layers(config, shape, OUTPUTS)
+    assert found is not None
+    module = models.build(config, shape, OUTPUTS, 0)
+    assert sum(layer.parameters for layer in found) == sum(p.numel() for p in module.parameters())
 
 
 def test_nothing_is_known_of_a_users_model() -> None:

@@ -50,7 +50,9 @@ def test_what_may_share_a_pack(make_run: Maker) -> None:
     assert fusion_key(shares[0]) != fusion_key(shares[1]), "their evaluations do not coincide"
 
 
-@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
 @given(data=st.data(), slots=st.integers(1, 9), most=st.none() | st.integers(1, 40))
 def test_every_run_is_in_one_pack(
     make_run: Maker, data: st.DataObject, slots: int, most: int | None

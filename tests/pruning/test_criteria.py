@@ -47,7 +47,7 @@ def _evidence(
     }
     stack.load_state_dict(masks.with_masks(stack.state_dict(), left))
     stack.advance(4)
-    objective = Objective(stack.network, stack.buffers, stack._batch(4), "cross_entropy")
+    objective = Objective(stack.network, stack.buffers, stack.batch(4), "cross_entropy")
     return Evidence(
         params=stack.params, initial=initial, masks=left, seeds=seeds, level=2, objective=objective
     )
@@ -268,7 +268,7 @@ def test_no_layer_collapses_before_99_percent(make_run: Maker, small_data: DataS
     stack = Stack(runs, Arrays.of(small_data, CPU, torch.float32))
     names = masks.prunable(stack.network.module)
     params = dict(stack.params) | {"4.weight": stack.params["4.weight"] / 100}
-    objective = Objective(stack.network, {}, stack._batch(0), "cross_entropy")
+    objective = Objective(stack.network, {}, stack.batch(0), "cross_entropy")
     evidence = Evidence(
         params=params,
         initial=params,

@@ -186,7 +186,7 @@ def test_equals_a_loop_with_weights_multiplied_by_masks(
     optimizer = torch.optim.SGD(leaves.values(), lr=0.1, momentum=0.9)
     _mask(stack, masks)
     for step in range(11):
-        batch = stack._batch(step)
+        batch = stack.batch(step)
         weights = {n: p * masks[n][0] if n in masks else p for n, p in leaves.items()}
         found = torch.func.functional_call(module, weights, (batch.x[0],))
         optimizer.zero_grad()

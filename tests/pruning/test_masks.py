@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 from fractions import Fraction
 
 import pytest
@@ -295,3 +296,14 @@ def test_groups_and_skips_do_not() -> None:
     for module in (grouped, skipped):
         left = {"2.weight": torch.ones(1, 3, module[2].weight.shape[1], dtype=torch.bool)}
         assert connectivity.effective(module, left) is None
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_bits_leave_what_bools_leave_and_make_plus_zero_of_the_rest(dtype: torch.dtype) -> None:
+    values = [1.5, -1.5, 0.0, -0.0, math.inf, -math.inf, math.nan, 1e-40]
+    tree = {"a": torch.tensor([values, values], dtype=dtype)}
+    left = {"a": torch.tensor([[True] * 8, [False] * 8])}
+    whole, gone = masks.masked(tree, masks.bits(left, tree))["a"]
+    integers = torch.int32 if dtype == torch.float32 else torch.int64
+    assert whole.view(integers).equal(tree["a"][0].view(integers))
+    assert not gone.view(integers).any()

@@ -24,6 +24,7 @@ from orchestrator.spec import (
 )
 from trainables.configs import Digits, FunctionRun, Mlp, RunConfig, Train, run_id, to_plain
 from trainables.configs.base import Config, Epochs, Steps
+from trainables.configs.lottery import Lottery, Node, Training
 from trainables.configs.models import (
     UserModel,
 )
@@ -41,6 +42,20 @@ from trainables.configs.schedules import (
 )
 
 FREE: dict[str, Any] = {"first": [], "constraints": []}
+PRUNING: dict[str, Any] = {
+    "criterion": "magnitude",
+    "scope": "layerwise",
+    "rate": 0.2,
+    "output_rate": None,
+    "layer_rates": {},
+    "exclude": [],
+    "rounds": "iterative",
+    "at": None,
+    "batches": 1,
+    "rewind_to": 0.0,
+    "after": "rewind",
+    "optimizer_state": "reset",
+}
 DEFAULTS: list[tuple[Config, dict[str, Any]]] = [
     (Objective(), {"metric": "valid/loss", "mode": "min"}),
     (OwnObjective(metric="a", mode="max"), {"metric": "a", "mode": "max"}),
@@ -66,6 +81,19 @@ DEFAULTS: list[tuple[Config, dict[str, Any]]] = [
         },
     ),
     (Mutable(name="lr", low=0.1, high=1.0), {"name": "lr", "low": 0.1, "high": 1.0, "log": False}),
+    (Training(), {"name": "train"}),
+    (
+        Lottery(levels=3),
+        {
+            **PRUNING,
+            "name": "lottery",
+            "levels": 3,
+            "controls": ["reinitialized"],
+            "children": 0,
+            "children_at": None,
+        },
+    ),
+    (Node(level=3), {**PRUNING, "level": 3, "control": None, "child": 0}),
     (Searcher(name="bohb", runs=3), {"name": "bohb", "runs": 3, "options": {}, **FREE}),
     (FunctionRun(trainable="a:b"), {"trainable": "a:b", "config": {}, "seed": 0}),
     (
@@ -128,6 +156,13 @@ RUN_IDS: dict[str, RunConfig | FunctionRun] = {
             members="0123456789abcdef",
         )
     ),
+    "3599a0e3445ff923": run(lottery=Node(level=3)),
+    "622eefed0a275383": run(
+        lottery=Node(
+            level=2, control="shuffled", criterion="snip", at="end", rewind_to=Steps(steps=11)
+        )
+    ),
+    "74c5039bc7b05c4e": run(lottery=Node(level=0, child=2, optimizer_state="kept")),
     "7ea030f9d35bc1e2": FunctionRun(trainable="a.b:c"),
     "43dce18c0dc33dce": FunctionRun(
         trainable="a.b:c", config={"lr": 0.1, "deep": {"x": [1, None]}}, seed=2

@@ -53,18 +53,33 @@ from trainables.configs.schedules import (
     Wsd,
 )
 
-ADAM = {"lr": 0.001, "beta1": 0.9, "beta2": 0.999, "eps": 1e-8, "weight_decay": 0.0}
+ADAM = {
+    "lr": 0.001,
+    "beta1": 0.9,
+    "beta2": 0.999,
+    "eps": 1e-8,
+    "weight_decay": 0.0,
+    "skip_vectors": False,
+}
 WARMED = {"warmup": 0.0, "warmup_start": None, "warmup_shape": "linear"}
 DEFAULTS: list[tuple[Config, dict[str, Any]]] = [
     (
         Sgd(lr=0.7),
-        {"name": "sgd", "lr": 0.7, "momentum": 0.0, "nesterov": False, "weight_decay": 0.0},
+        {
+            "name": "sgd",
+            "lr": 0.7,
+            "momentum": 0.0,
+            "nesterov": False,
+            "weight_decay": 0.0,
+            "skip_vectors": False,
+            "decoupled": False,
+        },
     ),
     (Adam(), {"name": "adam", **ADAM}),
     (AdamW(), {"name": "adamw", **ADAM, "weight_decay": 0.01}),
     (AmsGrad(), {"name": "amsgrad", **ADAM}),
-    (NAdam(), {"name": "nadam", **ADAM, "lr": 0.002, "momentum_decay": 0.004}),
-    (RAdam(), {"name": "radam", **ADAM}),
+    (NAdam(), {"name": "nadam", **ADAM, "lr": 0.002, "momentum_decay": 0.004, "decoupled": False}),
+    (RAdam(), {"name": "radam", **ADAM, "decoupled": False}),
     (Adamax(), {"name": "adamax", **ADAM, "lr": 0.002}),
     (
         AdaGrad(),
@@ -74,6 +89,7 @@ DEFAULTS: list[tuple[Config, dict[str, Any]]] = [
             "eps": 1e-10,
             "initial_accumulator": 0.0,
             "weight_decay": 0.0,
+            "skip_vectors": False,
         },
     ),
     (
@@ -86,15 +102,30 @@ DEFAULTS: list[tuple[Config, dict[str, Any]]] = [
             "centered": False,
             "eps": 1e-8,
             "weight_decay": 0.0,
+            "skip_vectors": False,
         },
     ),
     (
         AdaDelta(),
-        {"name": "adadelta", "lr": 1.0, "rho": 0.9, "eps": 1e-6, "weight_decay": 0.0},
+        {
+            "name": "adadelta",
+            "lr": 1.0,
+            "rho": 0.9,
+            "eps": 1e-6,
+            "weight_decay": 0.0,
+            "skip_vectors": False,
+        },
     ),
     (
         Lion(),
-        {"name": "lion", "lr": 1e-4, "beta1": 0.9, "beta2": 0.99, "weight_decay": 0.0},
+        {
+            "name": "lion",
+            "lr": 1e-4,
+            "beta1": 0.9,
+            "beta2": 0.99,
+            "weight_decay": 0.0,
+            "skip_vectors": False,
+        },
     ),
     (
         Lars(lr=0.7),
@@ -129,7 +160,13 @@ DEFAULTS: list[tuple[Config, dict[str, Any]]] = [
     ),
     (
         ScheduleFreeSgd(lr=0.7),
-        {"name": "schedule_free_sgd", "lr": 0.7, "momentum": 0.9, "weight_decay": 0.0},
+        {
+            "name": "schedule_free_sgd",
+            "lr": 0.7,
+            "momentum": 0.9,
+            "weight_decay": 0.0,
+            "skip_vectors": False,
+        },
     ),
     (ScheduleFreeAdamW(), {"name": "schedule_free_adamw", **ADAM, "lr": 0.0025}),
     (

@@ -218,7 +218,11 @@ CASES: dict[str, Case] = {
     ),
     "adaptive wrong": (
         two("optimizer.lrr: {uniform: [0, 1]}", "search: {name: optuna, runs: 5}\n"),
-        ("5:9", "optimizer.lrr: unknown key; sgd takes lr,", "weight_decay; did you mean lr?"),
+        (
+            "5:9",
+            "optimizer.lrr: unknown key; sgd takes lr,",
+            "decoupled and skip_vectors; did you mean lr?",
+        ),
     ),
     # objectives
     "no objectives": (

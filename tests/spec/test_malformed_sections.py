@@ -36,7 +36,6 @@ CASES: dict[str, Case] = {
     ),
     "unknown section": (study("optimiser: {}\n"), ("4:1", "did you mean optimizer?", "schedule")),
     "search": (study("search: {name: random}\n"), ("4:9", "search.runs: is required", "whole")),
-    "procedure": (study("procedure: train\n"), ("4:1", "procedure: not available", "seeds")),
     "probes": (study("probes: []\n"), ("4:1", "probes: not available in this", "seeds")),
     "line break in a key": (study('"a\\nb": 3\n'), ("4:1", r"a\nb: unknown key", "data, model")),
     # sections

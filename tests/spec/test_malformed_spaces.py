@@ -130,7 +130,11 @@ CASES: dict[str, Case] = {
         study(
             f"{R}sweep: {{optimizer.momentum: {{uniform: [0, 0.9]}}}}\n", optimizer="{name: adam}"
         ),
-        ("5:9", "optimizer.momentum: unknown key; adam takes lr,", "beta2, eps and weight_decay"),
+        (
+            "5:9",
+            "optimizer.momentum: unknown key; adam takes lr,",
+            "beta2, eps, weight_decay and skip_vectors",
+        ),
     ),
     "grid continuous": (
         two("optimizer.lr: {uniform: [0.1, 1]}", ""),

@@ -83,7 +83,11 @@ def test_null_takes_back_a_choice(path: Path) -> None:
     [
         ("optimizer.lr=-1", "must be a number above 0, got -1"),
         ("optimizer.lr=1e-3x", "must be a number above 0, got '1e-3x'"),
-        ("optimizer.lrr=1", "unknown key; sgd takes lr, momentum, nesterov and weight_decay"),
+        (
+            "optimizer.lrr=1",
+            "unknown key; sgd takes lr, momentum, nesterov, weight_decay, "
+            "decoupled and skip_vectors",
+        ),
         ("optimizer={name: sgd, lr: 0}", "optimizer.lr"),
         ("optimiser.lr=1", "optimiser: unknown key; a study takes"),
         ("optimizer.momentum.x=1", "optimizer.momentum: must be a number at least 0"),

@@ -151,5 +151,5 @@ def test_a_store_of_the_future_is_refused(tmp_path: Path) -> None:
     with sqlite3.connect(tmp_path / "study/store.sqlite") as db:
         db.execute("PRAGMA user_version=99")
     db.close()
-    with pytest.raises(StoreError, match="schema version 99, this Regatta reads 1 and 2"):
+    with pytest.raises(StoreError, match="schema version 99, this Regatta reads 1 to 3"):
         Store.open(tmp_path / "study")

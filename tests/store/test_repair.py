@@ -248,7 +248,7 @@ def test_what_the_file_knows_of_packs_goes_into_a_backup_of_an_earlier_version(
     broken: Path,
 ) -> None:
     with contextlib.closing(sqlite3.connect(broken / BACKUP, isolation_level=None)) as db:
-        for table in ("decisions", "suggestions", "population"):
+        for table in ("decisions", "suggestions", "population", "probes"):
             db.execute(f"DROP TABLE {table}")
         db.execute("ALTER TABLE packs DROP COLUMN reports")
         db.execute("PRAGMA user_version = 1")

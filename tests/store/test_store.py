@@ -138,7 +138,7 @@ def test_missing_damaged_and_newer_stores_are_named(store: Store, tmp_path: Path
     path = store.folder / "store.sqlite"
     with sqlite3.connect(path) as db:
         db.execute("PRAGMA user_version = 99")
-    with pytest.raises(StoreError, match="schema version 99, this Regatta reads 1"):
+    with pytest.raises(StoreError, match="schema version 99, this Regatta reads 1 to 3"):
         Store.open(store.folder)
     path.write_bytes(b"not a database at all, but long enough to be one" * 100)
     for method in (Store.open, Store.create):

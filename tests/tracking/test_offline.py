@@ -72,6 +72,7 @@ def test_a_run_is_written_whole(study: Path, train: Train) -> None:
     summary = final_summary(content)
     assert summary["status"] == "completed"
     assert (summary["final/valid/loss"], summary["best/valid/loss"]) == (0.1, 0.05)
+    assert summary["final/probe/density"] == 0.2107
     assert [r["exit"].get("exit_code", 0) for r in content if r["type"] == "exit"] == [0]
     failed = records(found["r0.2-1"])
     assert [r["exit"]["exit_code"] for r in failed if r["type"] == "exit"] == [1]

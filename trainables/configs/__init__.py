@@ -11,6 +11,9 @@ from trainables.configs.data import UserData as UserData
 from trainables.configs.function_run import FunctionRun as FunctionRun
 from trainables.configs.function_run import Run as Run
 from trainables.configs.function_run import as_columns as as_columns
+from trainables.configs.lottery import PROCEDURES as PROCEDURES
+from trainables.configs.lottery import Lottery as Lottery
+from trainables.configs.lottery import Procedure as Procedure
 from trainables.configs.models import MODELS as MODELS
 from trainables.configs.models import Mlp as Mlp
 from trainables.configs.models import Model as Model

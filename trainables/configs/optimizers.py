@@ -10,13 +10,17 @@ from trainables.configs.base import Bound, Config, Count, Fraction, NonNegative,
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Sgd(Config):
-    """Stochastic gradient descent with (Nesterov) momentum and coupled weight decay."""
+    """Stochastic gradient descent with (Nesterov) momentum."""
 
     name: Literal["sgd"] = "sgd"
     lr: Positive
     momentum: Fraction = 0.0
     nesterov: bool = False
     weight_decay: NonNegative = 0.0
+    decoupled: bool = False
+    """Weight decay apart from the gradient, as in AdamW."""
+    skip_vectors: bool = False
+    """Biases and norms (under two dimensions) take no weight decay."""
 
     def __post_init__(self) -> None:
         if self.nesterov and self.momentum == 0:
@@ -33,6 +37,8 @@ class Adam(Config):
     beta2: Fraction = 0.999
     eps: Positive = 1e-8
     weight_decay: NonNegative = 0.0
+    skip_vectors: bool = False
+    """Biases and norms (under two dimensions) take no weight decay."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -45,6 +51,8 @@ class AdamW(Config):
     beta2: Fraction = 0.999
     eps: Positive = 1e-8
     weight_decay: NonNegative = 0.01
+    skip_vectors: bool = False
+    """Biases and norms (under two dimensions) take no weight decay."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -56,6 +64,8 @@ class AdaGrad(Config):
     eps: Positive = 1e-10
     initial_accumulator: NonNegative = 0.0
     weight_decay: NonNegative = 0.0
+    skip_vectors: bool = False
+    """Biases and norms (under two dimensions) take no weight decay."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -71,6 +81,8 @@ class RmsProp(Config):
     """Divide by the standard deviation instead (Graves 2013)."""
     eps: Positive = 1e-8
     weight_decay: NonNegative = 0.0
+    skip_vectors: bool = False
+    """Biases and norms (under two dimensions) take no weight decay."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -82,6 +94,8 @@ class AdaDelta(Config):
     rho: Fraction = 0.9
     eps: Positive = 1e-6
     weight_decay: NonNegative = 0.0
+    skip_vectors: bool = False
+    """Biases and norms (under two dimensions) take no weight decay."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -94,11 +108,14 @@ class AmsGrad(Config):
     beta2: Fraction = 0.999
     eps: Positive = 1e-8
     weight_decay: NonNegative = 0.0
+    skip_vectors: bool = False
+    """Biases and norms (under two dimensions) take no weight decay."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class NAdam(Config):
-    """Adam with Nesterov momentum (Dozat 2016); weight decay is added to the gradient."""
+    """Adam with Nesterov momentum (Dozat 2016); weight decay is added to the gradient, unless
+    ``decoupled``."""
 
     name: Literal["nadam"] = "nadam"
     lr: Positive = 2e-3
@@ -107,11 +124,16 @@ class NAdam(Config):
     eps: Positive = 1e-8
     momentum_decay: NonNegative = 4e-3
     weight_decay: NonNegative = 0.0
+    decoupled: bool = False
+    """Weight decay apart from the gradient, as in AdamW."""
+    skip_vectors: bool = False
+    """Biases and norms (under two dimensions) take no weight decay."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class RAdam(Config):
-    """Rectified Adam (Liu et al. 2020); weight decay is added to the gradient."""
+    """Rectified Adam (Liu et al. 2020); weight decay is added to the gradient, unless
+    ``decoupled``."""
 
     name: Literal["radam"] = "radam"
     lr: Positive = 1e-3
@@ -119,6 +141,10 @@ class RAdam(Config):
     beta2: Fraction = 0.999
     eps: Positive = 1e-8
     weight_decay: NonNegative = 0.0
+    decoupled: bool = False
+    """Weight decay apart from the gradient, as in AdamW."""
+    skip_vectors: bool = False
+    """Biases and norms (under two dimensions) take no weight decay."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -131,6 +157,8 @@ class Adamax(Config):
     beta2: Fraction = 0.999
     eps: Positive = 1e-8
     weight_decay: NonNegative = 0.0
+    skip_vectors: bool = False
+    """Biases and norms (under two dimensions) take no weight decay."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -142,6 +170,8 @@ class Lion(Config):
     beta1: Fraction = 0.9
     beta2: Fraction = 0.99
     weight_decay: NonNegative = 0.0
+    skip_vectors: bool = False
+    """Biases and norms (under two dimensions) take no weight decay."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -205,6 +235,8 @@ class ScheduleFreeSgd(Config):
     momentum: Fraction = 0.9
     """Where between the last iterate (0) and the average (1) gradients are taken."""
     weight_decay: NonNegative = 0.0
+    skip_vectors: bool = False
+    """Biases and norms (under two dimensions) take no weight decay."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -217,6 +249,8 @@ class ScheduleFreeAdamW(Config):
     beta2: Fraction = 0.999
     eps: Positive = 1e-8
     weight_decay: NonNegative = 0.0
+    skip_vectors: bool = False
+    """Biases and norms (under two dimensions) take no weight decay."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -24,6 +24,7 @@ from trainables.configs.base import (
     to_plain,
 )
 from trainables.configs.data import Characters, Data
+from trainables.configs.lottery import Node
 from trainables.configs.models import Model
 from trainables.configs.optimizers import Optimizer
 from trainables.configs.population import Change, Population
@@ -144,6 +145,8 @@ class RunConfig(Config):
     seed: Annotated[int, Bound(ge=0, lt=2**63)] = 0
     population: Population | None = None
     """None where the run trains by itself, as all do but for ``search: {name: pbt}``."""
+    lottery: Node | None = None
+    """Where the network stands in ``procedure: {name: lottery}``; None where it is dense."""
 
 
 def run_id(config: Config) -> str:

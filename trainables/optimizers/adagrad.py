@@ -40,7 +40,7 @@ def _update_adagrad(
         step = grad / (root + shaped(hyper["eps"], param))
         return param - shaped(hyper["lr"], param) * step, {"sum": total}
 
-    return each(rule, params, coupled(grads, params, hyper), state)
+    return each(rule, params, coupled(grads, params, hyper, context.config), state)
 
 
 def _init_adadelta(params: Tree, config: OptimizerConfig) -> State:
@@ -64,7 +64,7 @@ def _update_adadelta(
         new = {"v": v, "steps": average_square(old["steps"], step, rho)}
         return param - shaped(hyper["lr"], param) * step, new
 
-    return each(rule, params, coupled(grads, params, hyper), state)
+    return each(rule, params, coupled(grads, params, hyper, context.config), state)
 
 
 adagrad = Optimizer(_init_adagrad, _update_adagrad)

@@ -13,12 +13,9 @@ from trainables.optimizers.base import (
     Context,
     Hyper,
     Optimizer,
-    average,
-    average_square,
     coupled,
     decoupled,
-    each,
-    shaped,
+    per_tensor,
     value,
     zeros,
     zeros_like,
@@ -54,21 +51,32 @@ def _update(
     correction2 = (1 - beta2**count).sqrt()
     rate = -hyper["lr"] / (1 - beta1**count)
 
-    def rule(param: Tensor, grad: Tensor, old: Tree) -> tuple[Tensor, Tree]:
-        if decouple:
-            param = decoupled(param, hyper)
-        m = average(old["m"], grad, beta1)
-        new = {"m": m, "v": average_square(old["v"], grad, beta2)}
-        v = new["v"]
-        if amsgrad:
-            v = new["largest"] = torch.maximum(old["largest"], v)
-        denominator = (v.sqrt() / shaped(correction2, param)).add_(shaped(hyper["eps"], param))
-        return param + shaped(rate, param) * (m / denominator), new
+    config, weights = context.config, [params[name] for name in grads]
+    if decouple:
+        weights = [decoupled(weight, hyper, config) for weight in weights]
+    else:
+        grads = coupled(grads, params, hyper, config)
+    steps, dtype = list(grads.values()), weights[0].dtype
+    names = ("m", "v", "largest") if amsgrad else ("m", "v")
+    old = {slot: [state[slot][name] for name in grads] for slot in names}
 
-    if not decouple:
-        grads = coupled(grads, params, hyper)
-    new_params, slots = each(rule, params, grads, state)
-    return new_params, slots | {"count": {"": count}}
+    # One call from Python for all tensors: many small ones are quicker so. What is changed in
+    # place was made here.
+    def wide(values: Tensor) -> list[Tensor]:
+        return per_tensor(values.to(dtype), weights)
+
+    m = torch._foreach_lerp(old["m"], steps, wide(1 - beta1))
+    v = torch._foreach_mul(old["v"], wide(beta2))
+    torch._foreach_addcmul_(v, torch._foreach_mul(steps, wide(1 - beta2)), steps)
+    new = {"m": m, "v": v}
+    if amsgrad:
+        new["largest"] = torch._foreach_maximum(old["largest"], v)
+    denominator = torch._foreach_sqrt(new["largest"] if amsgrad else v)
+    torch._foreach_div_(denominator, wide(correction2))
+    torch._foreach_add_(denominator, wide(hyper["eps"]))
+    moved = torch._foreach_addcmul(weights, wide(rate), torch._foreach_div(m, denominator))
+    trees = {slot: dict(zip(grads, tensors, strict=True)) for slot, tensors in new.items()}
+    return dict(zip(grads, moved, strict=True)), trees | {"count": {"": count}}
 
 
 adam = Optimizer(init, _update)

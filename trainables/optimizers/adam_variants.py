@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from trainables.configs.optimizers import NAdam, RAdam
 from trainables.configs.optimizers import Optimizer as OptimizerConfig
 from trainables.lanes import State, Tree
 from trainables.optimizers.adam import init
@@ -15,6 +16,7 @@ from trainables.optimizers.base import (
     average,
     average_square,
     coupled,
+    decoupled,
     each,
     shaped,
     value,
@@ -32,8 +34,11 @@ def _update_nadam(
     """θ ← θ − η [(1−μₜ)/(1−Πμ) g + μₜ₊₁/(1−μₜ₊₁Πμ) m] / (√v̂ + ε),  Πμ = μ₁…μₜ.
 
     μₜ = β₁(1 − ½·0.96^(tψ)), ψ the ``momentum_decay``; m, v, v̂ as Adam's. Dozat 2016,
-    Algorithm 2, with his μ schedule, as ``torch.optim.NAdam``; decay coupled.
+    Algorithm 2, with his μ schedule, as ``torch.optim.NAdam``; decay coupled, or
+    with ``decoupled`` θ ← (1−ηλ)θ before the step.
     """
+    config = context.config
+    assert isinstance(config, NAdam)
     count = state["count"][""] + 1
     beta1, beta2 = value(hyper, "beta1"), value(hyper, "beta2")
     decay = value(hyper, "momentum_decay")
@@ -44,13 +49,17 @@ def _update_nadam(
     correction2 = 1 - beta2**count
 
     def rule(param: Tensor, grad: Tensor, old: Tree) -> tuple[Tensor, Tree]:
+        if config.decoupled:
+            param = decoupled(param, hyper, config)
         m = average(old["m"], grad, beta1)
         v = average_square(old["v"], grad, beta2)
         denominator = (v / shaped(correction2, param)).sqrt() + shaped(hyper["eps"], param)
         step = shaped(of_grad, param) * grad + shaped(of_m, param) * m
         return param - step / denominator, {"m": m, "v": v}
 
-    new_params, slots = each(rule, params, coupled(grads, params, hyper), state)
+    if not config.decoupled:
+        grads = coupled(grads, params, hyper, config)
+    new_params, slots = each(rule, params, grads, state)
     return new_params, slots | {"count": {"": count}, "product": {"": product}}
 
 
@@ -61,8 +70,11 @@ def _update_radam(
 
     ρ∞ = 2/(1−β₂) − 1, ρₜ = ρ∞ − 2tβ₂ᵗ/(1−β₂ᵗ),
     rₜ² = (ρₜ−4)(ρₜ−2)ρ∞ / ((ρ∞−4)(ρ∞−2)ρₜ). Liu et al. 2020, Algorithm 2, whose bound is
-    ρₜ > 4; 5 is the authors' code and ``torch.optim.RAdam``. Decay coupled.
+    ρₜ > 4; 5 is the authors' code and ``torch.optim.RAdam``. Decay coupled, or
+    with ``decoupled`` θ ← (1−ηλ)θ before the step.
     """
+    config = context.config
+    assert isinstance(config, RAdam)
     count = state["count"][""] + 1
     beta1, beta2 = value(hyper, "beta1"), value(hyper, "beta2")
     power = beta2**count
@@ -74,13 +86,17 @@ def _update_radam(
     rate = hyper["lr"] / (1 - beta1**count)
 
     def rule(param: Tensor, grad: Tensor, old: Tree) -> tuple[Tensor, Tree]:
+        if config.decoupled:
+            param = decoupled(param, hyper, config)
         m = average(old["m"], grad, beta1)
         v = average_square(old["v"], grad, beta2)
         adapted = shaped(factor, param) / (v.sqrt() + shaped(hyper["eps"], param))
         scale = torch.where(shaped(rectified, param).bool(), adapted, 1)
         return param - shaped(rate, param) * m * scale, {"m": m, "v": v}
 
-    new_params, slots = each(rule, params, coupled(grads, params, hyper), state)
+    if not config.decoupled:
+        grads = coupled(grads, params, hyper, config)
+    new_params, slots = each(rule, params, grads, state)
     return new_params, slots | {"count": {"": count}}
 
 
@@ -102,7 +118,7 @@ def _update_adamax(
         v = torch.maximum(old["v"] * shaped(beta2, param), size)
         return param - shaped(rate, param) * m / v, {"m": m, "v": v}
 
-    new_params, slots = each(rule, params, coupled(grads, params, hyper), state)
+    new_params, slots = each(rule, params, coupled(grads, params, hyper, context.config), state)
     return new_params, slots | {"count": {"": count}}
 
 

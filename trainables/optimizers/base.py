@@ -90,9 +90,14 @@ def addcmul(
 
     One call from Python for all of them: many small tensors are quicker so.
     """
-    shapes = {dims: factors.view(-1, *[1] * (dims - 1)) for dims in {t.dim() for t in tensors}}
-    wide = [shapes[tensor.dim()] for tensor in tensors]
+    wide = per_tensor(factors, tensors)
     return list(torch._foreach_addcmul(tensors, wide, others, value=value))
+
+
+def per_tensor(values: Tensor, tensors: list[Tensor]) -> list[Tensor]:
+    """(L,) as (L, 1, …, 1) for each of the tensors (L, …)."""
+    shapes = {dims: values.view(-1, *[1] * (dims - 1)) for dims in {t.dim() for t in tensors}}
+    return [shapes[tensor.dim()] for tensor in tensors]
 
 
 def value(hyper: Hyper, name: str) -> Tensor:
@@ -100,20 +105,30 @@ def value(hyper: Hyper, name: str) -> Tensor:
     return hyper[name] if name in hyper else torch.zeros_like(hyper["lr"])
 
 
-def coupled(grads: Tree, params: Tree, hyper: Hyper) -> Tree:
+def decays(param: Tensor, config: OptimizerConfig) -> bool:
+    """Whether weight decay is for this tensor (L, …): with ``skip_vectors`` only for matrices."""
+    return is_matrix(param) or not getattr(config, "skip_vectors", False)
+
+
+def coupled(grads: Tree, params: Tree, hyper: Hyper, config: OptimizerConfig) -> Tree:
     """g + λθ: weight decay as the gradient of ½λ|θ|²."""
     decay = hyper.get("weight_decay")
     if decay is None:
         return grads
     return {
-        name: torch.addcmul(grad, shaped(decay, grad), params[name]) for name, grad in grads.items()
+        name: torch.addcmul(grad, shaped(decay, grad), params[name])
+        if decays(grad, config)
+        else grad
+        for name, grad in grads.items()
     }
 
 
-def decoupled(param: Tensor, hyper: Hyper) -> Tensor:
+def decoupled(param: Tensor, hyper: Hyper, config: OptimizerConfig) -> Tensor:
     """(1 − ηλ)θ: weight decay apart from the gradient."""
     decay = hyper.get("weight_decay")
-    return param if decay is None else param * shaped(1 - hyper["lr"] * decay, param)
+    if decay is None or not decays(param, config):
+        return param
+    return param * shaped(1 - hyper["lr"] * decay, param)
 
 
 def average(old: Tensor, new: Tensor, beta: Tensor) -> Tensor:

@@ -37,7 +37,7 @@ def _update(
     def rule(param: Tensor, grad: Tensor, old: Tree) -> tuple[Tensor, Tree]:
         mixed = average(old["m"], grad, beta1)
         sign = torch.where(mixed.isnan(), mixed, mixed.sign())
-        new = decoupled(param, hyper) - shaped(hyper["lr"], param) * sign
+        new = decoupled(param, hyper, context.config) - shaped(hyper["lr"], param) * sign
         return new, {"m": average(old["m"], grad, beta2)}
 
     return each(rule, params, grads, state)

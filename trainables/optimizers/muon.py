@@ -76,7 +76,7 @@ def _update(
             scale = 0.2 * max(rows, columns) ** 0.5
         step = orthogonalized(flat, config.ns_steps).view(param.shape)
         rate = shaped(hyper["lr"] * scale, param)
-        return decoupled(param, hyper) - rate * step, {"momentum": m}
+        return decoupled(param, hyper, context.config) - rate * step, {"momentum": m}
 
     matrices = {name: grad for name, grad in grads.items() if name in state["momentum"]}
     new_params, new_state = each(rule, params, matrices, {"momentum": state["momentum"]})

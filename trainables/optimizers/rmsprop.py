@@ -53,7 +53,7 @@ def _update(
             step = new["momentum"] = torch.addcmul(step, shaped(momentum, param), old["momentum"])
         return param - shaped(hyper["lr"], param) * step, new
 
-    return each(rule, params, coupled(grads, params, hyper), state)
+    return each(rule, params, coupled(grads, params, hyper, context.config), state)
 
 
 rmsprop = Optimizer(_init, _update)

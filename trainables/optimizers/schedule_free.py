@@ -61,13 +61,13 @@ def _update(
         if adaptive:
             new["v"] = average_square(old["v"], grad, beta2)
             grad = grad / (new["v"].sqrt() + shaped(hyper["eps"], param))
-            grad = coupled({"": grad}, {"": param}, hyper)[""]
+            grad = coupled({"": grad}, {"": param}, hyper, context.config)[""]
         new["z"] = old["z"] - shaped(rate, param) * grad
         new["x"] = torch.lerp(old["x"], new["z"], shaped(weight, param))
         return average(new["x"], new["z"], beta), new
 
     if not adaptive:
-        grads = coupled(grads, params, hyper)
+        grads = coupled(grads, params, hyper, context.config)
     new_params, slots = each(rule, params, grads, state)
     return new_params, slots | numbers
 

@@ -7,8 +7,9 @@ already mean nothing: they stay masked (``selection``).
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Literal
 
 import torch
@@ -153,6 +154,7 @@ def prune(
     rate: Tensor,
     output_rate: Tensor | None = None,
     iterations: int | None = None,
+    layer_rates: Mapping[str, Tensor] = MappingProxyType({}),
 ) -> Tree:
     """Masks after one pruning by the criterion of this name.
 
@@ -164,16 +166,18 @@ def prune(
         output_rate: that of the last layer, (L,), where it is another; Frankle & Carbin 2019
             take half of ``rate``.
         iterations: ``ITERATIONS`` unless given.
+        layer_rates: those of other layers with rates of their own, (L,) each.
 
     Raises:
-        ValueError: layers compete, and yet the last one is to have a rate of its own.
+        ValueError: layers compete, and yet one is to have a rate of its own.
     """
-    if scope == "global" and output_rate is not None:
+    if scope == "global" and (output_rate is not None or layer_rates):
         raise ValueError("output_rate goes with layerwise pruning: globally, layers compete")
     masks, steps = evidence.masks, iterations or ITERATIONS.get(name, 1)
     rates = dict.fromkeys(masks, rate)
     if output_rate is not None:
         rates[[*masks][-1]] = output_rate
+    rates |= layer_rates
     start = remaining(masks)
     for step in range(1, steps + 1):
         left = dataclasses.replace(evidence, masks=masks, params=masked(evidence.params, masks))

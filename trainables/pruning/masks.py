@@ -19,6 +19,8 @@ from torch import Tensor, nn
 from trainables.lanes import Tree
 from trainables.stack_state import StackState
 
+_INTEGERS = {2: torch.int16, 4: torch.int32, 8: torch.int64}
+"""By their bytes."""
 _OF_ATTENTION = ("in_proj_weight", "q_proj_weight", "k_proj_weight", "v_proj_weight")
 
 
@@ -64,12 +66,33 @@ def ones(params: Mapping[str, Tensor], names: Sequence[str]) -> Tree:
 
 
 def masked(tree: Tree, masks: Mapping[str, Tensor]) -> Tree:
-    """The tree with +0 where a mask is False; the tree itself where there are no masks."""
+    """The tree with +0 where a mask is False; the tree itself where there are no masks.
+
+    Args:
+        masks: bool, or ``bits`` of that.
+    """
     if not masks:
         return tree
     return {
-        name: torch.where(masks[name], tensor, 0) if name in masks else tensor
+        name: _masked(tensor, masks[name]) if name in masks else tensor
         for name, tensor in tree.items()
+    }
+
+
+def _masked(tensor: Tensor, mask: Tensor) -> Tensor:
+    if mask.dtype == torch.bool:
+        return torch.where(mask, tensor, 0)
+    return tensor.view(mask.dtype).bitwise_and(mask).view(tensor.dtype)
+
+
+def bits(masks: Mapping[str, Tensor], params: Mapping[str, Tensor]) -> Tree:
+    """Masks as integers as wide as the parameters, all bits set where a weight is left.
+
+    For the training step: on a CPU, a bitwise "and" takes a tenth of the time of ``torch.where``,
+    and gives the same +0.
+    """
+    return {
+        name: mask.to(_INTEGERS[params[name].element_size()]).neg() for name, mask in masks.items()
     }
 
 

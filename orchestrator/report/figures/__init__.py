@@ -1,9 +1,14 @@
 """Every figure as a plain function: data frame → Altair chart. Colours come from the theme."""
 
+from orchestrator.report.figures.bars import draw_bars as draw_bars
 from orchestrator.report.figures.basin import draw_basin as draw_basin
 from orchestrator.report.figures.curves import draw_curves as draw_curves
 from orchestrator.report.figures.front import draw_front as draw_front
 from orchestrator.report.figures.heat_map import draw_heat_map as draw_heat_map
+from orchestrator.report.figures.lines import draw_lines as draw_lines
+from orchestrator.report.figures.lines import x_share as x_share
+from orchestrator.report.figures.lines import x_steps as x_steps
+from orchestrator.report.figures.lines import x_weights_left as x_weights_left
 from orchestrator.report.figures.parts import Chart as Chart
 from orchestrator.report.figures.population import COPY as COPY
 from orchestrator.report.figures.population import LINEAGE as LINEAGE

@@ -10,10 +10,7 @@ import altair as alt
 import numpy as np
 import pandas as pd
 
-from orchestrator.report.figures.parts import WIDTH, Chart, log_ticks, scale
-
-GREY = "#7d868e"
-"""Legible on white and on black."""
+from orchestrator.report.figures.parts import GREY, PERCENT, WIDTH, Chart, log_ticks, scale
 
 
 def draw_heat_map(
@@ -26,6 +23,7 @@ def draw_heat_map(
     rows: Sequence[str],
     log: bool,
     higher_is_better: bool,
+    percent: bool = False,
 ) -> Chart:
     """A cell for each pair of values; brighter is better, grey where there is no mean.
 
@@ -42,7 +40,7 @@ def draw_heat_map(
     fill = alt.Fill(
         "value:Q",
         scale=scale(log, scheme="viridis", reverse=not higher_is_better),
-        legend=_legend(data["value"], value_title, log),
+        legend=_legend(data["value"], value_title, log, percent),
     )
     tooltip = [
         alt.Tooltip("y:N", title=y_title),
@@ -64,11 +62,13 @@ def draw_heat_map(
     return alt.layer(*layers).properties(width=WIDTH, height=height)
 
 
-def _legend(values: pd.Series, title: str, log: bool) -> alt.Legend:
+def _legend(values: pd.Series, title: str, log: bool, percent: bool) -> alt.Legend:
     ticks = log_ticks(float(values.min()), float(values.max()), most=5) if log else None
     options: dict[str, Any] = (
         {"values": ticks, "tickCount": len(ticks)} if ticks else {"tickCount": 4}
     )
+    if percent:
+        options["labelExpr"] = PERCENT
     return alt.Legend(title=title, format="~g", gradientLength=220, **options)
 
 

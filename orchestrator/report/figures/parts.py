@@ -11,6 +11,10 @@ import altair as alt
 Chart = alt.Chart | alt.LayerChart | alt.FacetChart
 WIDTH = 640
 FAINT = 0.12
+GREY = "#7d868e"
+"""Legible on white and on black."""
+PERCENT = "format(100 * datum.value, '~g') + ' %'"
+"""Labels of a share."""
 NUMBER = ".4~g"
 
 

@@ -1,14 +1,23 @@
 """The sections of a report, in order. A new study adds a function and a line here."""
 
 from collections.abc import Callable
+from dataclasses import replace
 
-from orchestrator.report.results import Results
+from orchestrator.report.results import Results, dense_only, each_network
 from orchestrator.report.sections.basin import basin_section
 from orchestrator.report.sections.curves import curves_section
 from orchestrator.report.sections.failures import failures_section
 from orchestrator.report.sections.front import front_section
 from orchestrator.report.sections.headline import headline_section
 from orchestrator.report.sections.heat_map import heat_map_section
+from orchestrator.report.sections.lottery.connectivity import connectivity_section
+from orchestrator.report.sections.lottery.cost import cost_section
+from orchestrator.report.sections.lottery.layers import layers_section
+from orchestrator.report.sections.lottery.masks import masks_section
+from orchestrator.report.sections.lottery.rewinding import rewinding_section
+from orchestrator.report.sections.lottery.stopping import stopping_section
+from orchestrator.report.sections.lottery.tickets import tickets_section
+from orchestrator.report.sections.lottery.variants import variants_section
 from orchestrator.report.sections.model import Section
 from orchestrator.report.sections.population import population_section
 from orchestrator.report.sections.schedules import schedules_section
@@ -31,9 +40,42 @@ OF_POPULATIONS: list[Callable[[Results], Section | None]] = [
     failures_section,
 ]
 """Those of a study whose hyperparameters move: its axes are only what members began with."""
+OF_TICKETS: list[Callable[[Results], Section | None]] = [
+    tickets_section,
+    stopping_section,
+    variants_section,
+    rewinding_section,
+    layers_section,
+    connectivity_section,
+    masks_section,
+    cost_section,
+]
+"""Those that a lottery study has besides; see ``Results.networks``."""
+_OF_SEVERAL = (headline_section, front_section, basin_section, heat_map_section)
+"""Sections that compare configurations."""
 
 
 def sections_of(results: Results) -> list[Section]:
     """The sections that have something to do with the study."""
+    if results.networks is not None:
+        return _of_lottery(results)
     builders = OF_POPULATIONS if results.populations else SECTIONS
     return [made for build in builders if (made := build(results)) is not None]
+
+
+def _of_lottery(results: Results) -> list[Section]:
+    """What tickets come to; then the dense networks, as any study's runs; then what was lost.
+
+    Sections that rank would mix networks of all levels: they see the dense ones alone, and only
+    where there are several configurations of these.
+    """
+    dense = dense_only(results)
+    several = dense.runs["configuration"].nunique() > 1
+    made = [setup_section(results), *(build(results) for build in OF_TICKETS)]
+    for build in SECTIONS:
+        if build in (setup_section, failures_section) or (build in _OF_SEVERAL and not several):
+            continue
+        if (section := build(dense)) is not None:
+            made.append(replace(section, lead=f"{section.lead} Dense networks alone."))
+    made.append(failures_section(each_network(results)))
+    return [section for section in made if section is not None]

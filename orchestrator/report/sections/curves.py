@@ -97,16 +97,18 @@ def _finding(results: Results, data: pd.DataFrame, clock: str, top: list[str]) -
     at = int((sign * best["value"]).to_numpy().argmin())
     peak, last = best.iloc[at], best.iloc[-1]
     words = metric_words(results.metric)
+    several = results.runs["configuration"].nunique() > 1
+    who = f"The best configuration, {top[0]}," if several else "The configuration"
     if at == len(best) - 1:
         earlier = best[best["x"] <= 0.9 * last["x"]]
         gain = abs(earlier.iloc[-1]["value"] - last["value"]) if len(earlier) else math.nan
         late = f", {number(gain, 2)} better than a tenth earlier" if math.isfinite(gain) else ""
         return (
-            f"The best configuration, {top[0]}, is at its best at the last evaluation: {words} "
+            f"{who} is at its best at the last evaluation: {words} "
             f"{number(last['value'])} at {clock} {number(last['x'])}{late}: no sign of overfitting."
         )
     reached = (
-        f"The best configuration, {top[0]}, is at its best {words}, {number(peak['value'])}, at "
+        f"{who} is at its best {words}, {number(peak['value'])}, at "
         f"{clock} {number(peak['x'])} of {number(last['x'])}"
     )
     if number(last["value"], 4) == number(peak["value"], 4):

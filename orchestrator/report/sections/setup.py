@@ -69,9 +69,22 @@ def _finding(results: Results) -> str:
         if unfinished or later
         else ""
     )
-    varied = listed([f"{axis.name} ({_values(axis)})" for axis in results.axes])
+    axes = [*results.axes, *results.pruning_axes]
+    varied = listed([f"{axis.name} ({_values(axis)})" for axis in axes])
     swept = f" Swept: {varied}." if varied else ""
-    return f"{state}{shape}, {count(len(runs), 'run')}: {statuses}.{swept}"
+    what = count(len(runs), "run" if results.networks is None else "network")
+    return f"{state}{shape}{_levels(results)}, {what}: {statuses}.{swept}"
+
+
+def _levels(results: Results) -> str:
+    """``, 12 levels of pruning``; empty where nothing is pruned."""
+    if results.networks is None:
+        return ""
+    levels = count(int(results.networks["level"].max()), "level")
+    steps = results.networks["rewind_text"].where(results.networks["level"] > 0, "")
+    rewinds = int(steps[steps != ""].nunique())
+    several = f" from {rewinds} rewind steps" if rewinds > 1 else ""
+    return f", {levels} of pruning{several}"
 
 
 def _values(axis: Axis) -> str:
