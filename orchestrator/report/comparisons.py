@@ -1,4 +1,4 @@
-"""Comparing several candidates on shared seeds: with the best of them, honestly; and along training."""
+"""Comparing many candidates on shared seeds, honestly; and what they come to along training."""
 
 from __future__ import annotations
 

@@ -42,10 +42,10 @@ def middles(rates: Floats) -> Floats:
 def read_test(rates: Floats, losses: Floats, *, diverged: bool) -> RangeTest:
     """What the curve of a range test says.
 
-    ``steepest``: where d loss / d log₁₀ lr is smallest (central differences), up to the lowest loss.
-    ``edge``: the last rate before half of what was gained (first loss − lowest loss) is lost again,
-    or the last of all where the run diverged; NaN where neither happens. Smith (2017) looks for
-    these by eye; others wait for four times the lowest loss, which a loss near zero passes by noise.
+    ``steepest``: where d loss / d log₁₀ lr is smallest (central differences), up to the lowest
+    loss. ``edge``: the last rate before half of what was gained (first loss − lowest loss) is lost
+    again, or the last of all where the run diverged; NaN where neither happens. Smith (2017) looks
+    for it by eye; others wait for four times the lowest loss, which one near zero passes by noise.
 
     Args:
         rates: ascending, as many as losses, in the order of training.

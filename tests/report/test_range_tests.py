@@ -14,10 +14,10 @@ RATES = 10.0 ** np.linspace(-4, 1, 101)
 
 
 def curve(fall: float = 0.01, edge: float = 0.5) -> np.ndarray:
-    """Falls from 2 to 1 as a logistic in log₁₀ lr, steepest at ``fall``; above 1e3 from ``edge``."""
+    """Falls from 2 to 1 as a logistic in log₁₀ lr, steepest at ``fall``; 1e3 above ``edge``."""
     logs = np.log10(RATES)
     losses = 1 + 1 / (1 + np.exp(5 * (logs - math.log10(fall))))
-    return np.where(RATES > edge, 1e3, losses)
+    return np.where(edge < RATES, 1e3, losses)
 
 
 def test_planted_fall_and_edge() -> None:

@@ -33,7 +33,7 @@ def draw_forest(
         axis=alt.Axis(ticks=False, domain=False, labelPadding=8, labelLimit=260),
         scale=alt.Scale(padding=0.5),
     )
-    x_axis = alt.Axis(format="~g", tickCount=7)
+    x_axis = alt.Axis(format=",.4~g", tickCount=7)
     x_scale = scale(False, zero=True, padding=8)
     x = alt.X("value:Q", title=x_title, scale=x_scale, axis=x_axis)
     low = alt.X("low:Q", title=x_title, scale=x_scale, axis=x_axis)

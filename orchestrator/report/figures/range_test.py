@@ -42,7 +42,8 @@ def draw_range_test(
     y = alt.Y("value:Q", title=y_title, scale=scale(log_y), axis=y_axis)
     low = alt.Y("low:Q", title=y_title, scale=scale(log_y), axis=y_axis)
     picked = picked_groups(order)
-    colour = group_colour(group_title, order)
+    # Above the names of the marks.
+    colour = group_colour(group_title, order, offset=14 * len(marks) + 14)
     tooltip = [
         alt.Tooltip("group:N", title=group_title),
         alt.Tooltip("x:Q", title="learning rate", format=NUMBER),

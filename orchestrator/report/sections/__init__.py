@@ -25,6 +25,7 @@ from orchestrator.report.sections.rules.interaction import interaction_section
 from orchestrator.report.sections.rules.range_test import range_test_section
 from orchestrator.report.sections.rules.ranking import ranking_section
 from orchestrator.report.sections.rules.sensitivity import sensitivity_section
+from orchestrator.report.sections.rules.trials import by_rule
 from orchestrator.report.sections.schedules import schedules_section
 from orchestrator.report.sections.setup import setup_section
 
@@ -75,6 +76,8 @@ _OF_SEVERAL = (
 """Sections that compare configurations."""
 _OF_ALL = (setup_section, range_test_section, schedules_section, failures_section)
 """Sections that see range tests, too; to others they would look like bad configurations."""
+_BY_RULE = (basin_section, heat_map_section)
+"""Sections that draw a line or a row for each schedule, and do so for ``sps`` and its like."""
 
 
 def sections_of(results: Results) -> list[Section]:
@@ -83,7 +86,11 @@ def sections_of(results: Results) -> list[Section]:
         return _of_lottery(results)
     builders = OF_POPULATIONS if results.populations else SECTIONS
     competing = candidates(results)
-    built = [build(results if build in _OF_ALL else competing) for build in builders]
+    ruled = by_rule(competing)
+    built = [
+        build(results if build in _OF_ALL else ruled if build in _BY_RULE else competing)
+        for build in builders
+    ]
     return [section for section in built if section is not None]
 
 

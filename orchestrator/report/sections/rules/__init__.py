@@ -1,1 +1,1 @@
-"""Studies that compare rules for the learning rate: schedules, and methods that set their own step."""
+"""Studies that compare rules for the learning rate: schedules, and methods with their own step."""

@@ -18,7 +18,7 @@ from orchestrator.report.sections.rules.trials import (
     has_target,
     trials_of,
 )
-from orchestrator.report.sections.rules.words import by, difference_text, told
+from orchestrator.report.sections.rules.words import by, difference_text, told, verdict
 from orchestrator.report.statistics import mean_intervals
 from orchestrator.report.text import (
     NONE,
@@ -77,11 +77,10 @@ def horizon_section(results: Results) -> Section | None:
         figures=[_figure(found, trials, results, unit)],
         tables=[_table(found, trials, words)],
         notes=[
-            "Each length has runs of its own, whose schedules end with them, and each has its own best "
-            "peak. Differences are paired by seed; told apart after Holm's correction for all "
+            "Each length has runs of its own, whose schedules end with them, and its best peak. "
+            "Differences are paired by seed; told apart after Holm's correction for all "
             "comparisons of winners. A change of winner is shown only where both are told apart at "
-            "both lengths. Kendall's τ is 1 where two orders agree, and 0 where they have nothing to "
-            "do with each other."
+            "both lengths. Kendall's τ is 1 where two orders agree, and 0 where they are unrelated."
         ],
     )
 
@@ -132,19 +131,13 @@ def _moved(found: Lengths, trials: Trials, h: float) -> str:
     head = f"With {trials.words(h)} it is {winner}"
     if here is None:
         return f"{head}; {last} has no value there with every seed."
-    text = f"{head}, with {last} behind by {by(here.difference)}: {_verdict(here)}"
+    text = f"{head}, with {last} behind by {by(here.difference)}{verdict(here)}"
     if there is None:
         return f"{text}; with {trials.words(found.longest)} {winner} has no value with every seed."
     return (
-        f"{text}; with {trials.words(found.longest)} it leads {winner} by {by(there.difference)}: "
-        f"{_verdict(there)}."
+        f"{text}; with {trials.words(found.longest)} it leads {winner} by {by(there.difference)}"
+        f"{verdict(there)}."
     )
-
-
-def _verdict(comparison: Comparison) -> str:
-    if math.isnan(comparison.p):
-        return "nobody can say whether by chance"
-    return "told apart" if comparison.told_apart else "not told apart"
 
 
 def _listed(lengths: list[float], trials: Trials) -> str:
@@ -203,8 +196,8 @@ def _figure(found: Lengths, trials: Trials, results: Results, unit: str) -> Figu
         else ""
     )
     caption = (
-        f"Final {words} of each {trials.title()} at its best, against the length of training: means "
-        f"over seeds.{some}"
+        f"Final {words} of each {trials.title()} at its best, against the length of training: "
+        f"means over seeds.{some}"
     )
     columns = {"x": unit, "group": trials.title(), "value": results.metric}
     return Figure(name="horizons", chart=chart, caption=caption, data=data, columns=columns)

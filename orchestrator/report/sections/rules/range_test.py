@@ -17,7 +17,7 @@ from orchestrator.report.sections.curves import last_level
 from orchestrator.report.sections.model import Figure, Section, Table
 from orchestrator.report.sections.rules.sensitivity import TOLERANCE, curves_of
 from orchestrator.report.sections.rules.trials import OWN_STEP, Trials, trials_of
-from orchestrator.report.sections.rules.words import by
+from orchestrator.report.sections.rules.words import by, verdict
 from orchestrator.report.statistics import Basin, Mode, find_basin
 from orchestrator.report.text import NONE, count, is_loss, metric_words, number
 
@@ -48,8 +48,8 @@ def range_test_section(results: Results) -> Section | None:
         return None
     metric = "train/loss" if "train/loss" in results.history else results.metric
     lead = (
-        "The learning rate grows during training (Smith 2017): where the loss falls fastest, and the "
-        "largest rate before it diverges, guess the best peak."
+        "The learning rate grows during training (Smith 2017): where the loss falls fastest, and "
+        "the largest rate before it diverges, guess the best peak."
     )
     if metric not in results.history or "lr" not in results.history or not is_loss(metric):
         why = "Not applicable: no loss was recorded beside the learning rate."
@@ -72,11 +72,11 @@ def range_test_section(results: Results) -> Section | None:
         tables=[_tests_table(said), *([_rules_table(found, guesses)] if found else [])],
         notes=[
             f"The loss is the mean {metric_words(metric)} between two evaluations, at the rate in "
-            "their middle. “Steepest descent” is where it falls fastest for each decade of the rate; "
+            "their middle. “Steepest descent” is where it falls fastest for a decade of the rate; "
             "the edge is the last rate before half of what was gained is lost again, or the run "
             "diverges. Means and intervals are of the seeds, on the logarithmic axis. Of several "
-            f"tests the shortest with {FEWEST_POINTS} evaluations predicts: in a long one the network "
-            "has learned before the rate is large."
+            f"tests the shortest with {FEWEST_POINTS} evaluations predicts: in a long one the "
+            "network has learned before the rate is large."
         ],
     )
 
@@ -111,7 +111,8 @@ def _groups(results: Results, tests: pd.DataFrame) -> pd.Series:
 
 
 def predictions(curves: pd.DataFrame, tests: pd.DataFrame) -> pd.DataFrame:
-    """A row a run: group, seed, points and steps (of the longest of the group), steepest, edge, below_edge, diverged."""
+    """A row a run: group, seed, points and steps (those of the longest run of the group),
+    steepest, edge, below_edge, diverged."""
     diverged = dict(zip(tests["run_id"], tests["status"] == "diverged", strict=True))
     rows = []
     for run_id, own in curves.groupby("run_id", sort=False):
@@ -242,11 +243,10 @@ def _hit(name: str, guess: float, found: Measured) -> str:
     head = f"{name[:1].upper()}{name[1:]} is {far}, {share}"
     if near == best:
         return f"{head}; the nearest peak swept is the best one."
-    compared = compare_all({near: (curve.loc[near], curve.loc[best])})[near]
-    verdict = "" if compared.told_apart else ", not told apart"
+    compared = compare_all({near: (curve.T[near], curve.T[best])})[near]
     return (
         f"{head}; at the nearest peak swept, {number(near)}, {found.best} is worse by "
-        f"{by(compared.difference)}{verdict}."
+        f"{by(compared.difference)}{verdict(compared)}."
     )
 
 
@@ -288,8 +288,8 @@ def _figure(
         log_y=bool((data["low"] > 0).all()),
     )
     caption = (
-        f"{words.capitalize()} while the learning rate grows: mean over seeds, band from minimum to "
-        "maximum. Dashed: what the test predicts, and the measured best peak."
+        f"{words.capitalize()} while the learning rate grows: mean over seeds, band from minimum "
+        "to maximum. Dashed: what the test predicts, and the measured best peak."
     )
     columns = {"x": "learning_rate", "group": "range_test", "value": metric}
     return Figure(name="range_test", chart=chart, caption=caption, data=data, columns=columns)

@@ -71,7 +71,7 @@ def ranking_section(results: Results) -> Section | None:
     return Section(
         title=title,
         lead=lead,
-        finding=_finding(results, trials, horizon, shown),
+        finding=_finding(trials, horizon, rankings),
         figures=[_figure(ranking, trials) for ranking in shown if len(ranking.entries) > 1],
         tables=[_overview(shown, trials), *(_table(ranking, trials) for ranking in shown)],
         notes=_notes(results, trials, target),
@@ -161,20 +161,24 @@ def _of(words: str) -> str:
     return f"of {words} " if words else ""
 
 
-def _finding(results: Results, trials: Trials, horizon: float, rankings: Sequence[Ranking]) -> str:
+def _finding(trials: Trials, horizon: float, rankings: Sequence[Ranking]) -> str:
     at = trials.words(horizon)
     head = f"With {at}, the longest of {len(trials.horizons)} lengths: " if at else ""
-    sentences = [_sentence(ranking) for ranking in rankings]
+    sentences = [_sentence(ranking, trials) for ranking in rankings]
     first = sentences[0] if not head else f"{head}{sentences[0][:1].lower()}{sentences[0][1:]}"
-    return " ".join([first, *sentences[1:], *_agreement(rankings)])
+    placed = [ranking for ranking in rankings if ranking.entries]
+    return " ".join([first, *sentences[1:], *_agreement(placed)])
 
 
-def _sentence(ranking: Ranking) -> str:
+def _sentence(ranking: Ranking, trials: Trials) -> str:
+    if not ranking.entries:
+        return f"No {trials.title()} has {ranking.words} with every seed."
     best = ranking.entries[0]
     decimals = decimals_for([entry.sd for entry in ranking.entries])
     value = plus_minus(best.mean, best.sd, decimals)
     at = f" ({best.details})" if best.details else ""
-    return f"By {ranking.words}, {best.rule}{at} is first with {value}. {separable(ranking.entries)}{_lost(ranking)}"
+    first = f"By {ranking.words}, {best.rule}{at} is first with {value}."
+    return f"{first} {separable(ranking.entries)}{_lost(ranking)}"
 
 
 def _lost(ranking: Ranking) -> str:
@@ -210,8 +214,8 @@ def _figure(ranking: Ranking, trials: Trials) -> Figure:
         data, x_title=x_title, group_title=trials.title(), order=data["group"].tolist()
     )
     caption = (
-        f"{ranking.words.capitalize()}: how far each {trials.title()} is from the best, in pairs by "
-        "seed, with 95 % intervals."
+        f"{ranking.words.capitalize()}: how far each {trials.title()} is from the best, in pairs "
+        "by seed, with 95 % intervals; told apart is after the correction for all of them."
     )
     columns = {"group": trials.title(), "value": "difference"}
     name = f"ranking_{ranking.name.replace(' ', '_').replace('-', '_')}"
@@ -299,10 +303,11 @@ def _table(ranking: Ranking, trials: Trials) -> Table:
 def _notes(results: Results, trials: Trials, target: str) -> list[str]:
     split = metric_words(results.metric).split()[0]
     notes = [
-        f"Of each {trials.title()} the configuration is taken that has the best mean on {split}, for "
-        "each ranking its own; only those that every seed completed. Differences are paired by seed, "
-        "with Student-t intervals. “Told apart” is at the 5 % level after Holm's correction for all "
-        "that are compared; “alone” is without it. Choosing among configurations flatters all.",
+        f"Of each {trials.title()} the configuration is taken that has the best mean on {split}, "
+        "for each ranking its own; only those that every seed completed. Differences are paired by "
+        "seed, with Student-t intervals. “Told apart” is at the 5 % level after Holm's correction "
+        "for all that are compared; “alone” is without it. Choosing among configurations flatters "
+        "all.",
     ]
     if results.metric in results.history and not has_target(results):
         notes.append(

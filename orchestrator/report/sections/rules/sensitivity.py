@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, replace
+from functools import partial
 
 import numpy as np
 import pandas as pd
@@ -14,7 +15,7 @@ from orchestrator.report.labels import Axis, long_name
 from orchestrator.report.results import Results
 from orchestrator.report.sections.model import Figure, Section, Table
 from orchestrator.report.sections.rules.trials import Trials, has_target, trials_of
-from orchestrator.report.sections.rules.words import by, difference_text, told
+from orchestrator.report.sections.rules.words import by, difference_text, told, verdict
 from orchestrator.report.statistics import (
     Basin,
     complete_configurations,
@@ -90,10 +91,10 @@ def sensitivity_section(results: Results) -> Section | None:
         figures=[figure],
         tables=[_table(found, trials, axis)],
         notes=[
-            "The width of each seed is measured on its own curve, other settings as they are best on "
-            "the mean, and the widths are compared in pairs by seed (Holm's correction). Ends are "
-            "interpolated between swept values. ≥: for some seed nothing was measured beyond an end, "
-            "or runs diverged there, so its width is a lower bound, to which the interval belongs. "
+            "The width of each seed is measured on its own curve, other settings as they are best "
+            "on the mean, and widths are compared in pairs by seed (Holm's correction). Ends are "
+            "interpolated between swept values. ≥: for some seed nothing was measured beyond an "
+            "end, or runs diverged there, so its width is a lower bound, and so is the interval. "
             "“Of the best of all” is the stretch within a tenth of the best value of any "
             f"{trials.title()}: a wide basin is of little use where its floor is high."
         ],
@@ -138,17 +139,15 @@ def _width(
     # counts as open.
     whole = curve.reindex(swept)
     x = whole.index.to_numpy(dtype=float)
-    options = {"mode": trials.mode, "swept": swept, "tolerance": TOLERANCE}
-    each = {
-        seed: find_basin(x, whole[seed].to_numpy(dtype=float), **options) for seed in whole.columns
-    }
+    find = partial(find_basin, x, mode=trials.mode, swept=swept, tolerance=TOLERANCE)
+    each = {seed: find(whole[seed].to_numpy(dtype=float)) for seed in whole.columns}
     decades = pd.Series({seed: basin.decades for seed, basin in each.items()})
     interval = mean_intervals(decades.rename("d").to_frame().assign(k=0), ["k"], "d").iloc[0]
     mean = whole.mean(axis=1).to_numpy(dtype=float)
     return Width(
         rule=rule,
-        basin=find_basin(x, mean, **options),
-        of_all=find_basin(x, mean, best_of_all=best, **options),
+        basin=find(mean),
+        of_all=find(mean, best_of_all=best),
         decades=decades,
         open=any(basin.open_low or basin.open_high for basin in each.values()),
         mean=float(interval["mean"]),
@@ -169,8 +168,7 @@ def _finding(found: list[Width], trials: Trials, axis: Axis, horizon: float) -> 
     c = narrowest.comparison
     if c is None or math.isnan(c.p):
         return f"{first}{last}; with one seed nobody can say whether by chance."
-    verdict = "" if c.told_apart else ", which cannot be told from it"
-    last += f", narrower by {by(c.difference)}{verdict}."
+    last += f", narrower by {by(c.difference)}{verdict(c)}."
     known = [w for w in others if w.comparison and not math.isnan(w.comparison.p)]
     apart = [w for w in known if w.comparison and w.comparison.told_apart]
     correction = f", corrected for {len(known)} comparisons" if len(known) > 1 else ""
@@ -191,8 +189,8 @@ def _useful(found: list[Width]) -> str:
     best = max(within, key=lambda width: width.of_all.decades)
     more = "at least " if best.of_all.open_low or best.of_all.open_high else ""
     return (
-        f" Within 10 % of the best of all are {len(within)} of {len(found)}, over the longest stretch "
-        f"{best.rule} ({more}{best.of_all.decades:.2f} decades)."
+        f" Within 10 % of the best of all are {len(within)} of {len(found)}, over the longest "
+        f"stretch {best.rule} ({more}{best.of_all.decades:.2f} decades)."
     )
 
 

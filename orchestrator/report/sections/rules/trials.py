@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
@@ -104,6 +104,25 @@ def trials_of(results: Results) -> Trials | None:
     return Trials(table=table, rules=order, horizon=horizon, seeds=results.seeds, mode=results.mode)
 
 
+def by_rule(results: Results) -> Results:
+    """The study with rules in place of schedules, where methods with their own step vary, too.
+
+    Under ``schedule`` these would hide among the constant rates.
+    """
+    schedule = _axis(results, ("schedule", "schedule.name"))
+    methods = _own_steps(results)
+    if schedule is None or not methods.any():
+        return results
+    rule, order = _rules(results, schedule, methods)
+    axis = replace(schedule, texts={text: text for text in order})
+    optimizer = _axis(results, ("optimizer", "optimizer.name"))
+    said = optimizer is not None and _says_no_more(results, optimizer, methods)
+    axes = tuple(
+        axis if one is schedule else one for one in results.axes if not (said and one is optimizer)
+    )
+    return replace(results, runs=results.runs.assign(**{axis.column: rule}), axes=axes)
+
+
 def best_of_each(
     table: pd.DataFrame, column: str, seeds: Sequence[int], mode: Mode
 ) -> dict[str, Entry]:
@@ -164,11 +183,24 @@ def _rules(
         "constant"
     )
     texts = runs[schedule.column].map(schedule.texts) if schedule else names
-    own = methods.where(names == "constant", methods + ", " + texts)
-    rule = own.where(methods.notna(), texts).astype(str)
+    parts = zip(methods, names, texts, strict=True)
+    labels = [
+        str(text)
+        if not isinstance(method, str)
+        else method
+        if name == "constant"
+        else f"{method}, {text}"
+        for method, name, text in parts
+    ]
+    rule = pd.Series(labels, index=runs.index, dtype=object)
     places = {text: i for i, text in enumerate(schedule.texts.values())} if schedule else {}
     present = list(dict.fromkeys(rule))
     return rule, tuple(sorted(present, key=lambda text: places.get(text, len(places))))
+
+
+def _says_no_more(results: Results, optimizer: Axis, methods: pd.Series) -> bool:
+    """Whether the rule says all that this axis does."""
+    return bool(results.runs.loc[methods.isna(), optimizer.column].nunique() < 2)
 
 
 def _details(
@@ -177,10 +209,8 @@ def _details(
     runs = results.runs
     left = [axis for axis in results.axes if axis not in (schedule, horizon)]
     optimizer = _axis(results, ("optimizer", "optimizer.name"))
-    if optimizer and methods.notna().any():
-        others = runs.loc[methods.isna(), optimizer.column].nunique()
-        # What the rule says already is not said again.
-        left = [axis for axis in left if axis is not optimizer] if others < 2 else left
+    if optimizer and methods.notna().any() and _says_no_more(results, optimizer, methods):
+        left = [axis for axis in left if axis is not optimizer]
     if not left:
         return pd.Series("", index=runs.index, dtype=object)
     return configuration_labels(left, runs[[axis.column for axis in left]])

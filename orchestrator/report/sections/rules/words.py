@@ -48,6 +48,17 @@ def by(difference: Difference) -> str:
     return f"{amount} (95 % interval {ends}, paired, {count(difference.pairs, 'seed')})"
 
 
+def verdict(comparison: Comparison) -> str:
+    """What is to be added to a difference that is not told apart; empty where it is."""
+    if math.isnan(comparison.p):
+        return ", and nobody can say whether by chance"
+    if comparison.told_apart:
+        return ""
+    return (
+        ", told apart by itself but not among so many" if comparison.alone else (", not told apart")
+    )
+
+
 def told(comparison: Comparison | None) -> str:
     """Whether it is told from the best."""
     if comparison is None or math.isnan(comparison.p):
@@ -67,8 +78,8 @@ def separable(entries: Sequence[Entry]) -> str:
     near = [(e, c) for e, c in known if not c.told_apart]
     correction = f", corrected for {count(len(known), 'comparison')}" if len(known) > 1 else ""
     head = (
-        f"{len(apart) or 'None'} of the {count(len(known), 'other')} can be told from it (paired by "
-        f"seed{correction})"
+        f"{len(apart) or 'None'} of the {count(len(known), 'other')} can be told from it (paired "
+        f"by seed{correction})"
     )
     if len(known) == 1:
         head = f"{known[0][0].rule} {'can' if apart else 'cannot'} be told from it"
