@@ -141,6 +141,14 @@ def test_a_change_of_winner_is_shown(tmp_path: Path) -> None:
     assert "cosine (lr 0.1) is first" in ranking.finding
 
 
+def test_lengths_that_were_drawn_are_no_groups(tmp_path: Path) -> None:
+    results = plant(tmp_path, lengths(True), axes(train__epochs=list(range(5, 18))), seeds=2)
+    assert horizon_section(results) is None
+    ranking = ranking_section(results)
+    assert ranking is not None
+    assert "epochs" in ranking.tables[1].rows[0][2]
+
+
 def test_the_same_winner_is_said(tmp_path: Path) -> None:
     results = plant(tmp_path, lengths(False), axes(train__epochs=[5, 13]), seeds=5)
     section = horizon_section(results)

@@ -103,6 +103,17 @@ def test_time_to_target_counts_steps_and_censors(tmp_path: Path) -> None:
     assert sensitivity_section(results) is None
 
 
+def test_batches_of_several_sizes_are_counted_in_examples(tmp_path: Path) -> None:
+    more = axes(train__batch_size=[32, 64])
+    section = ranking_section(plant(tmp_path, winner(0.2, 0.0), more, seeds=5))
+    assert section is not None
+    assert "By examples to validation loss" in section.finding
+    # Evaluations of planted studies are 77 examples and 7 steps apart.
+    times = [float(row[3].split()[0].replace(",", "")) for row in section.tables[3].rows]
+    assert times
+    assert all(time >= 77 for time in times)
+
+
 def test_survivors_have_no_place(tmp_path: Path) -> None:
     def planted(chosen: Chosen, seed: int) -> float | str:
         lost = name_of(chosen) == "linear" and seed == 1

@@ -17,7 +17,6 @@ from orchestrator.report.sections.rules.trials import Entry, Trials, has_target,
 from orchestrator.report.sections.rules.words import difference_text, separable, told
 from orchestrator.report.text import (
     NONE,
-    decimals_for,
     listed,
     metric_words,
     number,
@@ -64,8 +63,7 @@ def _sentence(ranking: Ranking, trials: Trials) -> str:
     if not ranking.entries:
         return f"No {trials.title()} has {ranking.words} with every seed."
     best = ranking.entries[0]
-    decimals = decimals_for([entry.sd for entry in ranking.entries])
-    value = plus_minus(best.mean, best.sd, decimals)
+    value = plus_minus(best.mean, best.sd, ranking.decimals)
     at = f" ({best.details})" if best.details else ""
     first = f"By {ranking.words}, {best.rule}{at} is first with {value}."
     return f"{first} {separable(ranking.entries)}{_lost(ranking)}"
@@ -161,13 +159,12 @@ def _overview(rankings: Sequence[Ranking], trials: Trials) -> Table:
 
 
 def _table(ranking: Ranking, trials: Trials) -> Table:
-    decimals = decimals_for([entry.sd for entry in ranking.entries])
     rows = [
         [
             str(place),
             entry.rule,
             entry.details or NONE,
-            plus_minus(entry.mean, entry.sd, decimals),
+            plus_minus(entry.mean, entry.sd, ranking.decimals),
             difference_text(entry.comparison),
             told(entry.comparison),
         ]

@@ -18,7 +18,7 @@ from orchestrator.report.sections.rules.trials import (
     has_target,
 )
 from orchestrator.report.statistics import Mode, complete_configurations
-from orchestrator.report.text import count, metric_words, number
+from orchestrator.report.text import count, decimals_for, metric_words, number
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,6 +33,13 @@ class Ranking:
     """Best first; those that every seed has a value of."""
     unranked: dict[str, str] = field(default_factory=dict)
     """Rule → why it has no place."""
+
+    whole: bool = False
+    """Whether values count something, and are told without decimals."""
+
+    @property
+    def decimals(self) -> int:
+        return 0 if self.whole else decimals_for([entry.sd for entry in self.entries])
 
     @property
     def places(self) -> dict[str, int]:
@@ -57,10 +64,11 @@ def rankings_of(results: Results, trials: Trials, horizon: float) -> tuple[list[
             rankings.append(_ranking(name, of, table, "along", trials, rules))
     metric, value, mode, why = _target(results, trials, table)
     if math.isfinite(value) and metric in history and len(history):
-        steps = first_beyond(history, metric, value, mode)
-        reached = table.assign(steps=table["run_id"].map(steps))
-        of = f"steps to {metric_words(metric)} {number(value)}"
-        rankings.append(_to_target(of, reached, trials, resolution_of(history)))
+        clock = _clock(results)
+        times = first_beyond(history, metric, value, mode, clock)
+        reached = table.assign(time=table["run_id"].map(times))
+        of = f"{_CLOCKS[clock]} to {metric_words(metric)} {number(value)}"
+        rankings.append(_to_target(of, reached, trials, resolution_of(history, clock)))
     return rankings, why
 
 
@@ -74,12 +82,12 @@ def _ranking(
 
 def _to_target(words: str, table: pd.DataFrame, trials: Trials, resolution: float) -> Ranking:
     """Runs that do not reach the target are censored: no mean over the others stands for them."""
-    entries = best_of_each(table, "steps", trials.seeds, "min")
+    entries = best_of_each(table, "time", trials.seeds, "min")
     unranked = {}
     for rule in trials.rules:
         if rule not in entries:
             own = table[table["rule"] == rule]
-            seeds = own.dropna(subset=["steps"]).groupby("configuration")["seed"].nunique()
+            seeds = own.dropna(subset=["time"]).groupby("configuration")["seed"].nunique()
             most = int(seeds.max()) if len(seeds) else 0
             unranked[rule] = f"reached with {most} of {count(len(trials.seeds), 'seed')} at best"
     return Ranking(
@@ -87,12 +95,22 @@ def _to_target(words: str, table: pd.DataFrame, trials: Trials, resolution: floa
         words=words,
         entries=compared(entries, resolution),
         unranked=unranked,
+        whole=True,
     )
 
 
-def resolution_of(history: pd.DataFrame) -> float:
-    """Steps between two evaluations: the median over all runs."""
-    gaps = history.sort_values("step").groupby("run_id")["step"].diff()
+_CLOCKS = {"step": "steps", "examples": "examples"}
+
+
+def _clock(results: Results) -> str:
+    """What time to a target is counted in: steps, unless they are of several sizes."""
+    sizes = results.runs.get("config.train.batch_size")
+    return "step" if sizes is None or sizes.nunique() < 2 else "examples"
+
+
+def resolution_of(history: pd.DataFrame, clock: str) -> float:
+    """Steps (or examples) between two evaluations: the median over all runs."""
+    gaps = history.sort_values(clock).groupby("run_id")[clock].diff()
     return float(gaps.median()) if gaps.notna().any() else 0.0
 
 

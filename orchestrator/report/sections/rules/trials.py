@@ -15,6 +15,8 @@ from orchestrator.report.statistics import Mode, complete_configurations
 
 OWN_STEP = ("sps", "sls", "barzilai_borwein", "schedule_free_sgd", "schedule_free_adamw")
 """Optimizers that are a rule of their own, beside schedules."""
+MOST_LENGTHS = 12
+"""More lengths of training than that were drawn, and are no groups."""
 HORIZONS = ("train.epochs", "train.steps")
 
 
@@ -88,7 +90,8 @@ def trials_of(results: Results) -> Trials | None:
     if rule.nunique() < 2:
         return None
     horizon = _axis(results, HORIZONS)
-    horizon = horizon if horizon is not None and horizon.numeric and not horizon.gaps else None
+    if horizon is not None and (not horizon.numeric or len(horizon.texts) > MOST_LENGTHS):
+        horizon = None
     runs = results.runs
     x = results.x_axis
     table = pd.DataFrame(
