@@ -141,6 +141,24 @@ def test_a_change_of_winner_is_shown(tmp_path: Path) -> None:
     assert "cosine (lr 0.1) is first" in ranking.finding
 
 
+def test_a_change_that_one_length_shows_is_not_shown(tmp_path: Path) -> None:
+    """Constant wins the short training for certain, but the long one is a tie."""
+
+    def planted(chosen: Chosen, seed: int) -> float:
+        short = chosen["train.epochs"] == 5
+        behind = {"constant": 0.0, "cosine": 0.2 if short else -0.001}.get(name_of(chosen), 0.4)
+        sign = 1 if seed % 2 else -1
+        wobble = 0.01 * sign * (name_of(chosen) == "cosine")
+        return bowl(chosen) + behind + short + shared(seed) + wobble * (seed < 4)
+
+    results = plant(tmp_path, planted, axes(train__epochs=[5, 13]), seeds=5)
+    section = horizon_section(results)
+    assert section is not None
+    assert section.finding.startswith("The winner with 13 epochs is cosine. With 5 epochs it is c")
+    assert "it leads constant by 0.001" in section.finding
+    assert "That the winner depends on the length of training is not shown." in section.finding
+
+
 def test_lengths_that_were_drawn_are_no_groups(tmp_path: Path) -> None:
     results = plant(tmp_path, lengths(True), axes(train__epochs=list(range(5, 18))), seeds=2)
     assert horizon_section(results) is None
