@@ -12,6 +12,8 @@ from orchestrator.report.sections import sections_of
 from orchestrator.report.sections.rules.ranking import ranking_section
 from orchestrator.report.sections.rules.sensitivity import sensitivity_section
 from orchestrator.report.sections.rules.trials import trials_of
+from orchestrator.report.sections.rules.words import by
+from orchestrator.report.statistics import Difference
 from tests.report.rules import SCHEDULES, Chosen, axes, bowl, name_of, noise, winner
 from tests.report.stores import RATES, plant
 
@@ -133,6 +135,15 @@ def test_accuracies_are_ranked_from_above(tmp_path: Path) -> None:
     assert section is not None
     assert "By final validation accuracy, cosine (lr 0.3) is first" in section.finding
     assert "2 of the 2 others" in section.finding
+
+
+def test_an_interval_is_turned_with_its_amount() -> None:
+    behind = Difference(mean=-1.0, low=-3.0, high=1.0, pairs=5)
+    ahead = Difference(mean=1.0, low=-1.0, high=3.0, pairs=5)
+    text = "1.0 (95 % interval −1.0 to +3.0, paired, 5 seeds)"
+    assert by(behind) == by(ahead) == text
+    one = Difference(mean=0.5, low=math.nan, high=math.nan, pairs=1)
+    assert by(one).endswith("(one shared seed)")
 
 
 def test_one_seed_says_nothing_of_chance(tmp_path: Path) -> None:

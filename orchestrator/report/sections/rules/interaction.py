@@ -168,10 +168,11 @@ def _sentence(found: Dependence, choice: str, other: str, sign: int) -> str:
 
 
 def _moved(found: Dependence, other: str) -> str:
-    """``0.01 for step and linear, 0 for cosine``."""
+    """``0.01 for step and linear, 0 for cosine``; ``linear for momentum 0 and 0.9``."""
     choices: dict[str, list[str]] = {}
     for at in found.moved:
-        choices.setdefault(found.best[at], []).append(_named(at, other))
+        own = choices.setdefault(found.best[at], [])
+        own.append(at if own else _named(at, other))
     return ", ".join(f"{choice} for {listed(places, 4)}" for choice, places in choices.items())
 
 
