@@ -3,6 +3,7 @@
 from orchestrator.report.figures.bars import draw_bars as draw_bars
 from orchestrator.report.figures.basin import draw_basin as draw_basin
 from orchestrator.report.figures.curves import draw_curves as draw_curves
+from orchestrator.report.figures.forest import draw_forest as draw_forest
 from orchestrator.report.figures.front import draw_front as draw_front
 from orchestrator.report.figures.heat_map import draw_heat_map as draw_heat_map
 from orchestrator.report.figures.lines import draw_lines as draw_lines
@@ -14,4 +15,5 @@ from orchestrator.report.figures.population import COPY as COPY
 from orchestrator.report.figures.population import LINEAGE as LINEAGE
 from orchestrator.report.figures.population import MEMBER as MEMBER
 from orchestrator.report.figures.population import draw_population as draw_population
+from orchestrator.report.figures.range_test import draw_range_test as draw_range_test
 from orchestrator.report.figures.scatter import draw_scatter as draw_scatter

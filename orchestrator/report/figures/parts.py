@@ -49,13 +49,19 @@ def axis(low: float, high: float, log: bool, **options: Any) -> alt.Axis:
     return alt.Axis(**defaults | options)
 
 
-def group_colour(title: str, order: Sequence[str]) -> alt.Color:
-    """A colour for each group, with a legend of as many columns as fit the figure."""
+def group_colour(title: str, order: Sequence[str], **options: Any) -> alt.Color:
+    """A colour for each group, with a legend of as many columns as fit the figure.
+
+    Args:
+        options: more of the legend, such as its ``offset`` from the figure.
+    """
     legend: Any = None
     if len(order) > 1:
         longest = max(len(group) for group in order)
         columns = alt.ExprRef(f"max(1, floor(width / {7 * min(longest, 45) + 34}))")
-        legend = alt.Legend(title=title, columns=columns, symbolOpacity=1, symbolStrokeWidth=2)
+        legend = alt.Legend(
+            title=title, columns=columns, symbolOpacity=1, symbolStrokeWidth=2, **options
+        )
     return alt.Color("group:N", title=title, scale=alt.Scale(domain=list(order)), legend=legend)
 
 

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from dataclasses import replace
 
-from orchestrator.report.results import Results, dense_only, each_network
+from orchestrator.report.results import Results, candidates, dense_only, each_network
 from orchestrator.report.sections.basin import basin_section
 from orchestrator.report.sections.curves import curves_section
 from orchestrator.report.sections.failures import failures_section
@@ -20,6 +20,12 @@ from orchestrator.report.sections.lottery.tickets import tickets_section
 from orchestrator.report.sections.lottery.variants import variants_section
 from orchestrator.report.sections.model import Section
 from orchestrator.report.sections.population import population_section
+from orchestrator.report.sections.rules.horizon import horizon_section
+from orchestrator.report.sections.rules.interaction import interaction_section
+from orchestrator.report.sections.rules.range_test import range_test_section
+from orchestrator.report.sections.rules.ranking import ranking_section
+from orchestrator.report.sections.rules.sensitivity import sensitivity_section
+from orchestrator.report.sections.rules.trials import by_rule
 from orchestrator.report.sections.schedules import schedules_section
 from orchestrator.report.sections.setup import setup_section
 
@@ -27,8 +33,13 @@ SECTIONS: list[Callable[[Results], Section | None]] = [
     setup_section,
     headline_section,
     front_section,
+    ranking_section,
     basin_section,
+    sensitivity_section,
     heat_map_section,
+    interaction_section,
+    horizon_section,
+    range_test_section,
     curves_section,
     schedules_section,
     failures_section,
@@ -51,8 +62,22 @@ OF_TICKETS: list[Callable[[Results], Section | None]] = [
     cost_section,
 ]
 """Those that a lottery study has besides; see ``Results.networks``."""
-_OF_SEVERAL = (headline_section, front_section, basin_section, heat_map_section)
+_OF_SEVERAL = (
+    headline_section,
+    front_section,
+    ranking_section,
+    basin_section,
+    sensitivity_section,
+    heat_map_section,
+    interaction_section,
+    horizon_section,
+    range_test_section,
+)
 """Sections that compare configurations."""
+_OF_ALL = (setup_section, range_test_section, schedules_section, failures_section)
+"""Sections that see range tests, too; to others they would look like bad configurations."""
+_BY_RULE = (basin_section, heat_map_section)
+"""Sections that draw a line or a row for each schedule, and do so for ``sps`` and its like."""
 
 
 def sections_of(results: Results) -> list[Section]:
@@ -60,7 +85,13 @@ def sections_of(results: Results) -> list[Section]:
     if results.networks is not None:
         return _of_lottery(results)
     builders = OF_POPULATIONS if results.populations else SECTIONS
-    return [made for build in builders if (made := build(results)) is not None]
+    competing = candidates(results)
+    ruled = by_rule(competing)
+    built = [
+        build(results if build in _OF_ALL else ruled if build in _BY_RULE else competing)
+        for build in builders
+    ]
+    return [section for section in built if section is not None]
 
 
 def _of_lottery(results: Results) -> list[Section]:
