@@ -14,7 +14,7 @@ from trainables.configs.optimizers import Optimizer as OptimizerConfig
 from trainables.configs.run import RunConfig
 from trainables.forward import Network, training_losses
 from trainables.gradients import Batch, batch_gradients, uphill
-from trainables.lanes import State, Tree, dot
+from trainables.lanes import State, Tree, square_norm
 from trainables.losses import Loss, training_loss
 from trainables.optimizers import OPTIMIZERS, Context, Optimizer
 from trainables.pruning.masks import masked
@@ -141,8 +141,7 @@ def gradients_at(method: Method, inputs: Inputs, params: Tree, *, watched: bool 
         return masked(precision.unscaled(tree, inputs.scale), inputs.masks)
 
     def square(tree: Tree) -> Tensor:
-        gradients = true(tree)
-        return dot(gradients, gradients)
+        return square_norm(true(tree))
 
     found = batch_gradients(
         method.network,
@@ -154,5 +153,5 @@ def gradients_at(method: Method, inputs: Inputs, params: Tree, *, watched: bool 
         square if watched else None,
     )
     tree = true(found.tree)
-    squares = Squares(torch.stack(found.seen), dot(tree, tree)) if watched else None
+    squares = Squares(torch.stack(found.seen), square_norm(tree)) if watched else None
     return Found(found.losses, found.scores, tree, found.buffers, squares)

@@ -409,10 +409,10 @@ def test_parts_must_divide_the_batch(make_run: Maker, small_data: DataSet) -> No
 def test_before_the_first_measurement_there_is_none(make_run: Maker, small_data: DataSet) -> None:
     stack = _stack([make_run(train={"batch_size": 14}, probes=_probes())], small_data)
     assert all(math.isnan(value) for value in _measured(stack))
-    hidden = {"trace": torch.tensor([3.0]), "gradient": torch.tensor([-1.0])}
-    found = noise_scale.reported(hidden | {"weight": torch.tensor([0.5])})
-    assert found["probe/noise_scale"].isnan().all()
-    assert found["probe/noise_scale/gradient"].tolist() == [-2.0]
+    hidden = {"trace": torch.tensor([3.0, 3.0]), "gradient": torch.tensor([-1.0, 2.0])}
+    found = noise_scale.reported(hidden | {"weight": torch.tensor([0.5, 0.5])})
+    assert found["probe/noise_scale"].tolist() == pytest.approx([math.nan, 1.5], nan_ok=True)
+    assert found["probe/noise_scale/gradient"].tolist() == [-2.0, 4.0]
 
 
 class _NoReads(TorchDispatchMode):
