@@ -9,6 +9,8 @@ import pandas as pd
 from numpy.typing import NDArray
 from scipy.special import log_ndtr
 
+from orchestrator.report.large_batch.trials import best
+
 Floats = NDArray[np.float64]
 REACH = 1e3
 """How far beyond the measured batch sizes β is searched: there a curve is flat, or S ∝ 1/B, to a
@@ -28,24 +30,47 @@ class Data:
     reached: NDArray[np.bool_]
 
     @classmethod
-    def of(cls, best_points: pd.DataFrame) -> Data:
-        """Of the best points of one group; what is infeasible or incomplete says nothing."""
-        kept = best_points[best_points["status"].isin(["reached", "unreached"])]
-        kept = kept[kept["steps"] > 0]
-        steps = kept["steps"].to_numpy(dtype=np.float64)
+    def of(cls, table: pd.DataFrame) -> Data:
+        """Of the trials of one group; what is infeasible or incomplete says nothing.
+
+        The best of several noisy points is, on the average, worse than it looked. So each seed is
+        measured at the point that is best by the other seeds, and their logs are averaged. With one
+        seed, or of points without their seeds, it is the best point as it looked.
+        """
+        chosen = table if "edge" in table else best(table)
+        kept = chosen[chosen["status"].isin(["reached", "unreached"]) & (chosen["steps"] > 0)]
+        sizes = kept["batch_size"].to_numpy(dtype=np.float64)
         reached = kept["status"].to_numpy() == "reached"
-        within = kept["resolution"].to_numpy(dtype=np.float64) if "resolution" in kept else 1.0
-        middle = steps - (within - 1) / 2
-        return cls(
-            sizes=kept["batch_size"].to_numpy(dtype=np.float64),
-            y=np.log(np.where(reached, middle, steps)),
-            reached=reached,
-        )
+        y = np.log(np.where(reached, _middle(kept, kept["steps"]), kept["steps"]))
+        if "seed" in table:
+            for place in np.flatnonzero(reached):
+                y[place] = _by_other_seeds(table[table["batch_size"] == sizes[place]])
+        return cls(sizes=sizes, y=y, reached=reached)
 
     @property
     def ends(self) -> tuple[float, float]:
         """Between which β is searched."""
         return float(self.sizes.min() / REACH), float(self.sizes.max() * REACH)
+
+
+def _middle(rows: pd.DataFrame, steps: pd.Series) -> pd.Series:
+    """The middle of the steps in which the target was passed: evaluations lie apart."""
+    return steps - (rows["resolution"] - 1) / 2
+
+
+def _by_other_seeds(some: pd.DataFrame) -> float:
+    """Mean over seeds of log S at the point with the lowest median over the others, (P, seeds)."""
+    whole = (some["status"] == "reached").groupby(some["point"]).transform("all")
+    steps = np.log(_middle(some, some["steps"])[whole]).groupby(
+        [some["point"], some["seed"]], sort=False
+    )
+    wide = steps.mean().unstack().reindex(some.loc[whole, "point"].unique()).dropna(axis=1)
+    logs = wide.to_numpy(dtype=np.float64)
+    if logs.shape[1] < 2:
+        return float(np.median(logs, axis=1).min())
+    seeds = range(logs.shape[1])
+    chosen = [int(np.median(np.delete(logs, seed, axis=1), axis=1).argmin()) for seed in seeds]
+    return float(logs[chosen, seeds].mean())
 
 
 def fitted(data: Data, y: Floats) -> tuple[Floats, Floats, Floats]:

@@ -6,11 +6,11 @@ The critical batch size B_crit = E_min / S_min (eq. 2.12) takes twice the fewest
 fewest examples.
 
 Fitted in the log: log S_k = log S_min + log(1 + B_crit / B_k) + σ ε_k, one k a batch size, S_k the
-median over seeds at its best point, taken back by half the steps between two evaluations, as the
-target was passed somewhere between them. For a given B_crit, S_min is a mean; B_crit is searched on
-a grid in the log, and by a parabola between its points. A batch size that never reached the target
-within c_k steps is censored: it has the likelihood of S_k > c_k (Tobin 1958), by expectation
-maximization.
+steps at its best point (see ``curve.Data.of``: each seed at the point that the others choose),
+taken back by half the steps between two evaluations, as the target was passed between them. For a
+given B_crit, S_min is a mean; B_crit is searched on a grid in the log, and by a parabola between
+its points. A batch size that never reached the target within c_k steps is censored: it has the
+likelihood of S_k > c_k (Tobin 1958), by expectation maximization.
 
 Intervals are of a bootstrap of batch sizes' residuals, not of seeds: what scatters around the curve
 is also the grid of rates, the choice of the best among noisy points and the misfit of the model,
@@ -30,7 +30,6 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from orchestrator.report.large_batch.curve import Data, fitted, residual_samples
-from orchestrator.report.large_batch.trials import best
 
 Floats = NDArray[np.float64]
 Regime = Literal["perfect", "diminishing", "maximal"]
@@ -113,7 +112,7 @@ def fit(
         None where fewer than two batch sizes reached the target.
     """
     chosen = table if group is None else table[table["group"] == group]
-    data = Data.of(chosen if "edge" in chosen else best(chosen))
+    data = Data.of(chosen)
     if data.reached.sum() < 2:
         return None
     sizes = data.sizes[data.reached]

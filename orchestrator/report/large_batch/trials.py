@@ -105,14 +105,25 @@ def points(table: pd.DataFrame) -> pd.DataFrame:
         was trained), ``low, high`` (fewest and most over seeds), ``examples`` (= steps ×
         batch_size) and ``resolution``.
     """
-    keys = ["group", "batch_size", "point"]
-    rows = [
-        dict(zip(keys, names, strict=True)) | _judged(some)
-        for names, some in table.groupby(keys, sort=False)
-    ]
-    columns = [*keys, "rate", "seeds", "reached", "status", "steps", "low", "high", "resolution"]
-    found = pd.DataFrame.from_records(rows, columns=columns)
-    return found.assign(examples=found["steps"] * found["batch_size"])
+    ranks = table["status"].map({name: rank for rank, name in enumerate(_WORST_FIRST)})
+    ranked = table.assign(rank=ranks.astype(int), hit=(table["status"] == "reached").astype(int))
+    found = (
+        ranked.groupby(["group", "batch_size", "point"], sort=False)
+        .agg(
+            rate=("rate", "first"),
+            seeds=("seed", "size"),
+            reached=("hit", "sum"),
+            status=("rank", "min"),
+            steps=("steps", "median"),
+            low=("steps", "min"),
+            high=("steps", "max"),
+            resolution=("resolution", "max"),
+        )
+        .reset_index()
+    )
+    statuses = found["status"].map(dict(enumerate(_WORST_FIRST)))
+    steps = found["steps"].where(statuses == "reached", found["high"]).astype(float)
+    return found.assign(status=statuses, steps=steps, examples=steps * found["batch_size"])
 
 
 def best(table: pd.DataFrame) -> pd.DataFrame:
@@ -154,22 +165,6 @@ def _resolution(runs: pd.DataFrame, configs: pd.DataFrame) -> pd.Series:
     every = every.fillna(column("train.evaluate_every.epochs") * per_epoch)
     every = every.fillna(column("train.evaluate_every") * total)
     return every.round().clip(upper=runs["steps"]).fillna(1).clip(lower=1).astype(int)
-
-
-def _judged(some: pd.DataFrame) -> dict[str, Any]:
-    statuses = set(some["status"])
-    worst = next(name for name in _WORST_FIRST if name in statuses)
-    steps = some["steps"]
-    return {
-        "rate": some["rate"].iloc[0],
-        "seeds": len(some),
-        "reached": int((some["status"] == "reached").sum()),
-        "status": worst,
-        "steps": float(steps.median() if worst == "reached" else steps.max()),
-        "low": int(steps.min()),
-        "high": int(steps.max()),
-        "resolution": int(some["resolution"].max()),
-    }
 
 
 def _best(some: pd.DataFrame) -> dict[str, Any]:
