@@ -79,8 +79,6 @@ def _plain(value: Any) -> Any:
 def _show(found: Advice, *, priced: bool) -> None:
     from rich.table import Table
 
-    from orchestrator.progress import duration
-
     say(f"{found.group or 'The study'}; throughput {found.throughput.source}")
     say(_curve(found))
     table = Table(box=None, padding=(0, 2, 0, 0))
@@ -89,7 +87,7 @@ def _show(found: Advice, *, priced: bool) -> None:
         table.add_column(heading, justify="right", no_wrap=True)
     table.add_column("", no_wrap=True)
     for row in found.rows:
-        cost = [f"{row.cost:,.2f}"] if priced else []
+        cost = [_money(row.cost)] if priced else []
         table.add_row(*_cells(row), *cost, "; ".join(row.notes))
     # A table that is cut says nothing; a narrow terminal breaks its lines.
     console = Console()
@@ -97,10 +95,10 @@ def _show(found: Advice, *, priced: bool) -> None:
     console.print(table)
     row = found.chosen
     rate = "" if math.isnan(row.rate) else f", learning rate {row.rate:.3g} ({row.rate_source})"
-    cost_text = f", {row.cost:,.2f}" if priced else ""
+    cost_text = f", {_money(row.cost)}" if priced else ""
     say(
-        f"With {_gpus(row.gpus)}: batch size {row.batch_size:,}{rate}: {row.steps:,.0f} steps,"
-        f" {duration(row.seconds)}, {row.gpu_hours:.3g} GPU-hours{cost_text}."
+        f"With {_gpus(row.gpus)}: batch size {row.batch_size:,} ({row.per_gpu:,.0f} each){rate}:"
+        f" {row.steps:,.0f} steps, {_time(row.seconds)}, {row.gpu_hours:.3g} GPU-hours{cost_text}."
     )
     say(
         f"Up to {_gpus(found.diminishing.gpus)} at least half of their time counts; with more,"
@@ -109,7 +107,17 @@ def _show(found: Advice, *, priced: bool) -> None:
     if row.extrapolated:
         say(f"This is beyond the batch sizes that were measured (up to {found.fit.largest:,}).")
     for name, seconds in found.others:
-        say(f"{name} would take {duration(seconds)}.")
+        say(f"{name} would take {_time(seconds)}.")
+
+
+def _time(seconds: float) -> str:
+    from orchestrator.progress import duration
+
+    return duration(seconds) if seconds >= 10 else f"{seconds:.2g} s"
+
+
+def _money(cost: float) -> str:
+    return f"{cost:,.2f}" if cost >= 0.1 else f"{cost:.2g}"
 
 
 def _gpus(count: int) -> str:
@@ -117,15 +125,13 @@ def _gpus(count: int) -> str:
 
 
 def _cells(row: Row) -> list[str]:
-    from orchestrator.progress import duration
-
     rate = "" if math.isnan(row.rate) else f"{row.rate:.3g}"
     return [
         f"{row.gpus:,}",
         f"{row.batch_size:,}",
         rate,
         f"{row.steps:,.0f}",
-        duration(row.seconds) if row.seconds >= 10 else f"{row.seconds:.2g} s",
+        _time(row.seconds),
         f"{row.gpu_hours:.3g}",
         f"{100 * row.efficiency:.0f} %",
     ]

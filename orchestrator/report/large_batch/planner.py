@@ -23,7 +23,9 @@ from orchestrator.report.large_batch.trials import best, points
 COUNTS = tuple(2**k for k in range(11))
 """GPUs in the table: 1 … 1,024."""
 BETWEEN = 4
-"""Batch sizes that are tried from one measured one to the next, evenly in the log."""
+"""Steps from one measured batch size to the next, evenly in the log, that are tried."""
+SLACK = 1.02
+"""A measured batch size goes before one between them that would be faster by no more than this."""
 EFFICIENT = 0.5
 """Returns diminish where more than this share of the GPUs' time is lost."""
 WORTH = 0.95
@@ -189,23 +191,26 @@ def _rows(
 
 
 def _fastest(known: _Known, throughput: Throughput, gpus: int) -> tuple[int, float]:
-    """Batch size and seconds: the fastest of those among the measured that give each GPU an
-    example; where there is none, an example each."""
-    sizes = [size for size in _candidates(known.measured) if size >= gpus] or [gpus]
-    each = [(_seconds(known, throughput, gpus, size), size) for size in sizes]
-    seconds, size = min(each)
-    return size, seconds
+    """Batch size and seconds: the fastest among the measured sizes that all GPUs share
+    evenly; where there are more GPUs than any has examples, an example each."""
+    each = {size: _seconds(known, throughput, gpus, size) for size in _sizes(known.measured, gpus)}
+    fastest = min(each, key=lambda size: (each[size], size))
+    near = [s for s in known.measured if s in each and each[s] <= SLACK * each[fastest]]
+    size = min(near, key=lambda size: (each[size], size)) if near else fastest
+    return size, each[size]
 
 
 def _seconds(known: _Known, throughput: Throughput, gpus: int, size: int) -> float:
     return known.fit.steps(size) * throughput.step_seconds(size / gpus)
 
 
-def _candidates(measured: Sequence[int]) -> list[int]:
-    """The measured sizes, and some between them."""
-    ends = itertools.pairwise(measured)
-    between = [np.geomspace(low, high, BETWEEN + 1)[:-1] for low, high in ends]
-    return sorted({*(round(float(size)) for some in between for size in some), *measured})
+def _sizes(measured: Sequence[int], gpus: int) -> list[int]:
+    """Multiples of ``gpus``: the measured sizes that are, and some near and between them."""
+    between = [np.geomspace(*ends, BETWEEN + 1).tolist() for ends in itertools.pairwise(measured)]
+    nearest = (max(1, round(size / gpus)) * gpus for some in between for size in some)
+    sizes = {size for size in nearest if measured[0] <= size <= measured[-1]}
+    full = measured[-1] // gpus * gpus
+    return sorted(sizes | {full} if full >= measured[0] else sizes) or [gpus]
 
 
 def _rate(known: _Known, size: int) -> tuple[float, str]:

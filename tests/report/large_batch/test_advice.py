@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import json
 import math
+import resource
 import subprocess
 import sys
-import time
 from pathlib import Path
 from typing import Any
 
@@ -98,9 +98,15 @@ def test_times_are_steps_times_the_seconds_of_a_step(study: Path) -> None:
 def test_the_batch_is_the_fastest_of_all_that_were_measured(study: Path) -> None:
     """(100 + 12,800 / B)(1 + B / 64 N) is least at B = √(128 · 64 N): 90 N^½."""
     found = advise(study, 1)
-    for row in found.rows[:5]:
-        assert row.batch_size == pytest.approx(math.sqrt(128 * 64 * row.gpus), rel=0.25)
+    for row in found.rows[:8]:
+        least = SECONDS * (math.sqrt(S_MIN) + math.sqrt(E_MIN / 64 / row.gpus)) ** 2
+        assert least * 0.99 <= row.seconds <= least * 1.05
+        assert row.batch_size == pytest.approx(math.sqrt(128 * 64 * row.gpus), rel=0.5)
+        assert row.batch_size % row.gpus == 0
         assert not row.extrapolated
+    odd = advise(study, 7).chosen
+    assert odd.batch_size % 7 == 0
+    assert odd.seconds <= 1.05 * SECONDS * (10 + math.sqrt(200 / 7)) ** 2
     times = [row.seconds for row in found.rows]
     assert times[:8] == sorted(times[:8], reverse=True)
     hours = [row.gpu_hours for row in found.rows]
@@ -267,16 +273,22 @@ def test_malformed_throughputs_are_one_line(tmp_path: Path, text: str, message: 
     assert str(file) in str(found.value)
 
 
+def _processor_seconds() -> float:
+    spent = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return spent.ru_utime + spent.ru_stime
+
+
 @pytest.mark.timed
 def test_the_command_answers_within_a_second(study: Path) -> None:
-    """The best of three: the first reads its modules from the disk."""
+    """Processor time, for the machine may be busy with something else; the best of three, for the
+    first reads its modules from the disk."""
     took = []
     for _ in range(3):
-        began = time.perf_counter()
+        began = _processor_seconds()
         subprocess.run(
             [sys.executable, "-m", "orchestrator", "advise", str(study), "--gpus", "8"],
             check=True,
             capture_output=True,
         )
-        took.append(time.perf_counter() - began)
+        took.append(_processor_seconds() - began)
     assert min(took) < 1.0, took
