@@ -96,7 +96,8 @@ def fitted(data: Data, y: Floats) -> tuple[Floats, Floats, Floats]:
             filled = np.where(data.reached, y, bounds)
             a, beta = _least_squares(data.sizes, grid, shapes, filled, np.ones_like(data.reached))
             s = _scatter(data, y, a, beta, n)
-    return np.exp(a), np.exp(beta), s
+    # Where larger batches never come to the target, a sample's level may have no bound.
+    return np.exp(np.clip(a, -300, 300)), np.exp(beta), s
 
 
 def residual_samples(
