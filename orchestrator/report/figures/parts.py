@@ -41,7 +41,7 @@ def axis(low: float, high: float, log: bool, **options: Any) -> alt.Axis:
     if ticks:
         # Vega drops every other value beyond tickCount, and labels of a logarithmic scale of
         # its own accord: hence the count and the format.
-        label = "format(datum.value, '~g')"
+        label = options.get("labelExpr", "format(datum.value, '~g')")
         options |= {"values": ticks, "tickCount": len(ticks), "labelExpr": label}
     elif not log:
         options["labelExpr"] = f"datum.value > {high!r} ? '' : datum.label"

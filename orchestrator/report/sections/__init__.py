@@ -10,6 +10,15 @@ from orchestrator.report.sections.failures import failures_section
 from orchestrator.report.sections.front import front_section
 from orchestrator.report.sections.headline import headline_section
 from orchestrator.report.sections.heat_map import heat_map_section
+from orchestrator.report.sections.large_batch.compare import compare_section
+from orchestrator.report.sections.large_batch.gap import gap_section
+from orchestrator.report.sections.large_batch.noise import noise_section
+from orchestrator.report.sections.large_batch.plan import plan_section
+from orchestrator.report.sections.large_batch.rates import rates_section
+from orchestrator.report.sections.large_batch.sensitivity import rate_sensitivity_section
+from orchestrator.report.sections.large_batch.steps import steps_section
+from orchestrator.report.sections.large_batch.study import LargeBatch, at_best, find_large_batch
+from orchestrator.report.sections.large_batch.trade_off import trade_off_section
 from orchestrator.report.sections.lottery.connectivity import connectivity_section
 from orchestrator.report.sections.lottery.cost import cost_section
 from orchestrator.report.sections.lottery.layers import layers_section
@@ -62,6 +71,17 @@ OF_TICKETS: list[Callable[[Results], Section | None]] = [
     cost_section,
 ]
 """Those that a lottery study has besides; see ``Results.networks``."""
+OF_LARGE_BATCH: list[Callable[[LargeBatch], Section | None]] = [
+    steps_section,
+    trade_off_section,
+    noise_section,
+    rates_section,
+    rate_sensitivity_section,
+    compare_section,
+    gap_section,
+    plan_section,
+]
+"""Those of a study that varies the batch size and trains to a target."""
 _OF_SEVERAL = (
     headline_section,
     front_section,
@@ -84,6 +104,8 @@ def sections_of(results: Results) -> list[Section]:
     """The sections that have something to do with the study."""
     if results.networks is not None:
         return _of_lottery(results)
+    if (study := find_large_batch(results)) is not None:
+        return _of_large_batch(results, study)
     builders = OF_POPULATIONS if results.populations else SECTIONS
     competing = candidates(results)
     ruled = by_rule(competing)
@@ -109,4 +131,14 @@ def _of_lottery(results: Results) -> list[Section]:
         if (section := build(dense)) is not None:
             made.append(replace(section, lead=f"{section.lead} Dense networks alone."))
     made.append(failures_section(each_network(results)))
+    return [section for section in made if section is not None]
+
+
+def _of_large_batch(results: Results, study: LargeBatch) -> list[Section]:
+    """What training to the target took; then curves of the best, and what was lost.
+
+    Sections that rank final values have nothing to say of runs that end where they reach one.
+    """
+    made = [setup_section(results), *(build(study) for build in OF_LARGE_BATCH)]
+    made += [curves_section(at_best(study)), schedules_section(results), failures_section(results)]
     return [section for section in made if section is not None]
