@@ -7,7 +7,6 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from scipy.special import log_ndtr
 
 from orchestrator.report.large_batch.trials import best
 
@@ -149,6 +148,8 @@ def _scatter(data: Data, y: Floats, a: Floats, beta: Floats, n: int) -> Floats:
 
 def _mean_beyond(data: Data, bounds: Floats, a: Floats, beta: Floats, s: Floats) -> Floats:
     """E[y | y > c] = μ + s φ(u) / Φ(−u), u = (c − μ) / s, (R, K)."""
+    from scipy.special import log_ndtr  # slow to import, and most studies have no bounds
+
     mean = a[:, None] + np.log1p(np.exp(beta)[:, None] / data.sizes)
     u = (bounds - mean) / s[:, None]
     log_density = -0.5 * u**2 - 0.5 * np.log(2 * np.pi)

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from scipy.special import stdtrit
 
 from orchestrator.report.large_batch.trials import points
 
@@ -22,8 +21,9 @@ class Exponent:
     """Best rate ∝ B^slope."""
 
     slope: float
-    low: float
-    high: float
+    error: float
+    """Standard error of the slope."""
+    confidence: float
     intercept: float
     """log10 of the rate at batch size 1."""
     batch_sizes: tuple[int, ...]
@@ -32,6 +32,21 @@ class Exponent:
     """Left out: the best rate is the smallest or largest that was tried there."""
     resolution: float
     """Half of the distance between neighbouring rates, in decades: no best rate is known better."""
+
+    @property
+    def low(self) -> float:
+        return self.slope - self._half
+
+    @property
+    def high(self) -> float:
+        return self.slope + self._half
+
+    @property
+    def _half(self) -> float:
+        from scipy.special import stdtrit  # `regatta advise` needs the slope alone, and at once
+
+        freedom = len(self.batch_sizes) - 2
+        return float(stdtrit(freedom, (1 + self.confidence) / 2)) * self.error
 
     def rate(self, batch_size: float) -> float:
         return float(10 ** (self.intercept + self.slope * math.log10(batch_size)))
@@ -81,11 +96,11 @@ def exponent(
     if len(sizes) < FEWEST:
         return None
     h = float(np.mean(spacings))
-    slope, intercept, half = _line(np.log10(sizes), np.array(rates), h**2 / 12, confidence)
+    slope, intercept, error = _line(np.log10(sizes), np.array(rates), h**2 / 12)
     return Exponent(
         slope=slope,
-        low=slope - half,
-        high=slope + half,
+        error=error,
+        confidence=confidence,
         intercept=intercept,
         batch_sizes=tuple(sizes),
         at_edge=tuple(edges),
@@ -120,15 +135,15 @@ def _points(table: pd.DataFrame, group: str | None) -> pd.DataFrame:
     return chosen if "reached" in chosen else points(chosen)
 
 
-def _line(x: Floats, y: Floats, least: float, confidence: float) -> tuple[float, float, float]:
-    """Slope, intercept, half of the slope's interval; ``least`` is the least variance of y."""
+def _line(x: Floats, y: Floats, least: float) -> tuple[float, float, float]:
+    """Slope, intercept, standard error of the slope; ``least`` is the least variance of y."""
     dx = x - x.mean()
     slope = float(dx @ y / (dx @ dx))
     r = y - y.mean() - slope * dx
     n = x.size
     variance = max(float(r @ r) / (n - 2), least)
-    half = float(stdtrit(n - 2, (1 + confidence) / 2)) * math.sqrt(variance / float(dx @ dx))
-    return slope, float(y.mean() - slope * x.mean()), half
+    error = math.sqrt(variance / float(dx @ dx))
+    return slope, float(y.mean() - slope * x.mean()), error
 
 
 def _width(some: pd.DataFrame, factor: float) -> dict[str, float | int | bool]:
