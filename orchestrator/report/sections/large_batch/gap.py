@@ -143,9 +143,9 @@ def _finding(study: LargeBatch, gaps: pd.DataFrame, level: float) -> str:
         if slope.low > 0 or slope.high < 0:
             verb = "widens" if slope.low > 0 else "narrows"
             means = own.groupby("batch_size")["gap"].mean()
-            ends = f"{fixed(means.iloc[0], digits)} at batch size {means.index[0]:,} to "
+            ends = f"{fixed(means.iloc[0], digits)} at batch size {means.index[0]:,}, "
             ends += f"{fixed(means.iloc[-1], digits)} at {means.index[-1]:,}"
-            first = f"{where} {verb} with the batch size, from {ends}: {per}."
+            first = f"{where} {verb} with the batch size on the whole: {per} ({ends})."
         else:
             first = f"{where} does not clearly change with the batch size: {per}."
     clear = [

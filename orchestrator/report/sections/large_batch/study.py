@@ -98,7 +98,7 @@ def find_large_batch(results: Results) -> LargeBatch | None:
         trials=trials,
         points=points,
         best=best,
-        fits={group: large_batch.fit(best, group) for group in order},
+        fits={group: large_batch.fit(trials, group) for group in order},
         order=order,
         ranked=_ranked(best, order),
         group_title=" × ".join(axis.name for axis in results.axes if _tells_apart(axis)) or "group",
