@@ -51,8 +51,9 @@ def steps_section(study: LargeBatch) -> Section:
             "After Shallue et al. 2019 (JMLR 20:112), but with seeds: a point of hyperparameters"
             " has reached the target where all of its seeds have; its steps are their median. The"
             " curve is S = S_min + E_min / B (McCandlish et al. 2018, arXiv 1812.06162), fitted to"
-            " log S; batch sizes that have not reached the target count as censored. Intervals:"
-            " bootstrap of residuals.",
+            " log S of each seed at the point that the other seeds choose: the best of noisy points"
+            " flatters itself, so points may lie below the curve. Batch sizes that have not reached"
+            " the target count as censored. Intervals: bootstrap of residuals.",
             f"Regimes: perfect scaling takes at most {100 * EXCESS:.0f} % more examples than E_min"
             f" (B up to B_crit / {1 / EXCESS:.0f}); beyond {1 / EXCESS:.0f} B_crit, at most"
             f" {100 * EXCESS:.0f} % of the steps are left to gain. Steps are known to the distance"
