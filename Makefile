@@ -25,6 +25,7 @@ bench: $(READY)  ## the figures of docs/performance.md
 	$(BIN)/python -m benchmarks.engine
 	$(BIN)/python -m benchmarks.overhead
 	$(BIN)/python -m benchmarks.lottery
+	$(BIN)/python -m benchmarks.noise_scale
 
 fidelity: $(READY)  ## published figures, reproduced; long
 	$(BIN)/pytest -m fidelity

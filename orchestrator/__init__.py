@@ -17,6 +17,7 @@ _NAMES = {
     "run_study": "orchestrator.api",
     "simulate_study": "orchestrator.api",
     "SimulateError": "orchestrator.simulate",
+    "advise": "orchestrator.report.large_batch.advice",
     "export_results": "orchestrator.api",
     "replay_study": "orchestrator.api",
     "sync_study": "orchestrator.api",

@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 from rich.console import Console
 
+from orchestrator.cli_advise import EXAMPLE as ADVISE_EXAMPLE
+from orchestrator.cli_advise import advise
 from orchestrator.cli_input import Folder, Results, Set, SpecFile
 from orchestrator.cli_input import fail as _fail
 from orchestrator.cli_input import load as _load
@@ -229,6 +231,9 @@ def _export_tickets(folder: Path, output: Path) -> None:
         _say(f"{len(written.unsaved)} pruned networks were not saved (execution.save)")
     if written.damaged:
         raise typer.Exit(1)
+
+
+app.command(epilog=ADVISE_EXAMPLE)(advise)
 
 
 @app.command(epilog="Example: regatta replay results/pbt -o replay.yaml")

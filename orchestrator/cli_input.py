@@ -28,19 +28,29 @@ Set = Annotated[
 @contextmanager
 def wrong_input() -> Iterator[None]:
     """Turns what the user can mend into lines on stderr and exit code 2."""
+    try:
+        yield
+    except Exception as error:
+        message = _in_words(error)
+        if message is None:
+            raise
+        fail(message)
+
+
+def _in_words(error: Exception) -> str | None:
+    """None where it is not the user's to mend. What the errors are is imported only now."""
     import sqlite3
 
     from orchestrator.spec import SpecError
     from orchestrator.store.repair import StoreError
 
-    try:
-        yield
-    except (SpecError, StoreError) as error:
-        fail(str(error))
-    except OSError as error:
-        fail(f"{error.filename or 'input'}: {error.strerror or error}")
-    except sqlite3.DatabaseError as error:
-        fail(f"the store is damaged ({error}); `regatta run` repairs it")
+    if isinstance(error, SpecError | StoreError):
+        return str(error)
+    if isinstance(error, OSError):
+        return f"{error.filename or 'input'}: {error.strerror or error}"
+    if isinstance(error, sqlite3.DatabaseError):
+        return f"the store is damaged ({error}); `regatta run` repairs it"
+    return None
 
 
 def fail(message: str) -> NoReturn:

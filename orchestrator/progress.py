@@ -8,7 +8,7 @@ import time
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from types import MappingProxyType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console, Group
 from rich.live import Live
@@ -17,8 +17,10 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from orchestrator.spec.study import OwnObjective
 from orchestrator.store import FINISHED, Outcome
+
+if TYPE_CHECKING:
+    from orchestrator.spec.study import OwnObjective
 
 _STYLES = {
     "completed": "green",

@@ -57,6 +57,8 @@ def _sections(
     plain = config | {"optimizer": root["optimizer"], "train": train}
     sections = {}
     for name in OF_A_RUN:
+        if name == "probes" and plain.get(name) is None:
+            continue
         found: Any = checked(name, plain[name])
         if isinstance(found, list):
             raise StoreError(f"{name}: {found[0].message}")

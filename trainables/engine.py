@@ -12,7 +12,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from trainables import averaging, models, plateau, precision
+from trainables import averaging, models, noise_scale, plateau, precision
 from trainables.arrays import Arrays
 from trainables.batches import Batches, check_size
 from trainables.clipping import Bounds
@@ -109,6 +109,7 @@ class Stack:
         names = None if hyper is None else hyper | self._also
         optimizers = [run.optimizer for run in self.runs]
         self._hyper = hyperparameters(optimizers, device, names, {*found, *self._also})
+        self._noise_probe = noise_scale.of(self.runs, device)
         self._clipping = Bounds.of([run.train for run in self.runs], device)
         radii = [run.train.sam_rho or 0.0 for run in self.runs]
         self._sam = torch.tensor(radii, dtype=torch.float64, device=device) if radii[0] else None
@@ -135,8 +136,12 @@ class Stack:
         self._average: Tree = {}
         self.masks: Tree = {}
         self._mask_bits: Tree = {}
+        self._noise = self._first_noise()
         if self._averaging is not None:
             self._average = self._averaging.begin(self.params, self.buffers)
+
+    def _first_noise(self) -> Tree:
+        return {} if self._noise_probe is None else self._noise_probe.begin()
 
     def next_stop(self) -> int:
         """The next step at which a lane is due: an evaluation, or the end of its training."""
@@ -170,7 +175,7 @@ class Stack:
 
     def _train_step(self, end: int, *, last: bool) -> None:
         count = end - self.step
-        found = self._outcome(self._inputs(count), self._share(count))
+        found, noise = self._measured_outcome(count)
         average = self._average
         if self._averaging is not None:
             average = self._averaging.next(average, found.params, found.buffers, end)
@@ -178,11 +183,21 @@ class Stack:
             self._grad_norm = norm(found.gradients)
         # Assigned together, at the end: a step that raises leaves the stack whole.
         self.params, self.state, self.buffers = found.params, found.state, found.buffers
-        self._scale, self._average = found.scale, average
+        self._scale, self._average, self._noise = found.scale, average, noise
         self._losses.append(found.losses)
         self._scores.append(found.scores)
         self._counts.append(count)
         self.updates += 1
+
+    def _measured_outcome(self, count: int) -> tuple[Outcome, Tree]:
+        """The next step; and the averages of the noise scale, measured where that is due."""
+        inputs, share, probe = self._inputs(count), self._share(count), self._noise_probe
+        if probe is None or not probe.due(self.updates):
+            return self._outcome(inputs, share), self._noise
+        found = self._outcome(inputs, share, watched=probe.parts == self._method.parts)
+        squares = found.squares or noise_scale.squares_apart(self._method, inputs, probe.parts)
+        examples = count * self.runs[0].train.batch_size
+        return found, probe.next(self._noise, squares, examples)
 
     def _inputs(self, count: int = 1) -> Inputs:
         """All tensors that the next step reads."""
@@ -196,14 +211,15 @@ class Stack:
         """Examples of a step / training examples."""
         return count * self.runs[0].train.batch_size / self.arrays.examples
 
-    def _outcome(self, inputs: Inputs, share: float) -> Outcome:
-        """A step; where a compiled one raises, this stack goes on without."""
+    def _outcome(self, inputs: Inputs, share: float, *, watched: bool = False) -> Outcome:
+        """A step; where a compiled one raises, this stack goes on without. A compiled one is not
+        watched: another program would round otherwise than the steps around it."""
         if self.program is not None and self.program.fits(inputs):
             # Where the step itself is at fault, it raises again below.
             with contextlib.suppress(Exception):
                 return self.program(inputs)
             self.program = None
-        return train_step(self._method, inputs, share)
+        return train_step(self._method, inputs, share, watched=watched)
 
     def compile(self) -> Program:
         """The step of this stack, compiled, for stacks of its fusion key and at most its width.
@@ -250,19 +266,21 @@ class Stack:
             params, buffers = self._evaluated()
             loss = LOSSES[self.runs[0].train.loss]
             splits = (self.arrays.valid, self.arrays.test)
+            more = [("momentum", self._courses[name][self.last]) for name in self._cycled]
+            more += noise_scale.reported(self._noise).items()
             found = [
                 *itertools.chain(
                     *(mean_metrics(self.network, params, buffers, x, loss) for x in splits)
                 ),
                 self._rates[self.last],
                 self._grad_norm,
-                *(self._courses[name][self.last] for name in self._cycled),
+                *(tensor for _, tensor in more),
             ]
             tensors = torch.stack(
                 [t.to(torch.float64) for t in [*found, *self._losses, *self._scores]]
             )
         metrics, losses = read_metrics(
-            tensors.cpu().numpy(), self._cycled, self._counts, self.runs[0], self.arrays
+            tensors.cpu().numpy(), [n for n, _ in more], self._counts, self.runs[0], self.arrays
         )
         if self.reached(self.interval):
             self._losses, self._scores, self._counts = [], [], []
@@ -346,6 +364,7 @@ class Stack:
             "scale": self._scale,
             "average": self._average,
             "masks": self.masks,
+            "noise": self._noise,
             "plateaus": [follows and follows.state_dict() for follows in self._plateaus],
         }
 
@@ -362,5 +381,6 @@ class Stack:
         self._counts = list(saved["counts"])
         self._grad_norm = saved["grad_norm"]
         self._scale, self._average = saved["scale"], saved["average"]
+        self._noise = saved.get("noise") or self._first_noise()
         self.masks = saved["masks"]
         self._mask_bits = masks.bits(self.masks, self.params)

@@ -38,7 +38,7 @@ def mean_metrics(
 
 def read_metrics(
     values: npt.NDArray[np.float64],
-    cycled: Sequence[str],
+    more: Sequence[str],
     counts: Sequence[int],
     run: RunConfig,
     arrays: Arrays,
@@ -47,7 +47,7 @@ def read_metrics(
 
     Args:
         values: (n, L): loss and score of both splits, the learning rate, the gradient's norm,
-            what is ``cycled``; then the losses and the scores of each step.
+            ``more`` metrics; then the losses and the scores of each step.
         counts: batches of each of these steps.
 
     Returns:
@@ -55,7 +55,7 @@ def read_metrics(
     """
     score = SCORES[run.train.loss]
     evaluated = [f"{part}/{what}" for part in ("valid", "test") for what in ("loss", score)]
-    names = [*evaluated, "lr", "grad_norm", *("momentum" for _ in cycled)]
+    names = [*evaluated, "lr", "grad_norm", *more]
     metrics = dict(zip(names, values, strict=False))
     losses, scores = np.split(values[len(names) :], 2)
     with np.errstate(invalid="ignore", over="ignore", divide="ignore"):

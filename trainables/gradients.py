@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
 import torch
@@ -35,27 +35,41 @@ class Gradients(NamedTuple):
     """Like the parameters."""
     buffers: Tree
     """Running statistics after the pass."""
+    seen: tuple[Tensor, ...] = ()
+    """What ``watch`` said of each part."""
 
 
 def batch_gradients(
-    network: Network, params: Tree, buffers: Tree, batch: Batch, loss: Loss, parts: int
+    network: Network,
+    params: Tree,
+    buffers: Tree,
+    batch: Batch,
+    loss: Loss,
+    parts: int,
+    watch: Callable[[Tree], Tensor] | None = None,
 ) -> Gradients:
     """Gradients of each lane's mean loss, taken in ``parts`` of B / parts examples.
 
     g = Σ_p ∇f_p / parts, which is ∇f where no layer looks across examples: batch normalization
     sees one part at a time, and its running statistics move once a part. Dropout differs from
     part to part.
+
+    Args:
+        watch: is shown the gradients of each part, where there are several.
     """
     if parts == 1:
         return _part(network, params, buffers, batch, loss)
     total: Gradients | None = None
+    seen = []
     for part in in_parts(batch, parts):
         found = _part(network, params, buffers, part, loss)
         buffers = found.buffers
+        if watch is not None:
+            seen.append(watch(found.tree))
         total = found if total is None else _sum(total, found)
     assert total is not None
     tree = {name: g / parts for name, g in total.tree.items()}
-    return Gradients(total.losses / parts, total.scores / parts, tree, buffers)
+    return Gradients(total.losses / parts, total.scores / parts, tree, buffers, tuple(seen))
 
 
 def in_parts(batch: Batch, parts: int) -> Iterator[Batch]:

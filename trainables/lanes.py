@@ -40,6 +40,15 @@ def dot(a: Mapping[str, Tensor], b: Mapping[str, Tensor]) -> Tensor:
     return torch.stack(products).sum(0)
 
 
+def square_norm(tree: Mapping[str, Tensor]) -> Tensor:
+    """``dot(tree, tree)`` without copies in float64, (L,) float64: a third of the time."""
+    norms = [
+        torch.linalg.vector_norm(tensor.flatten(1), dim=1, dtype=torch.float64)
+        for tensor in tree.values()
+    ]
+    return torch.stack(norms).square().sum(0)
+
+
 def norm(tree: Mapping[str, Tensor]) -> Tensor:
     """Euclidean norm of a tree in each lane, (L,) float64."""
     return dot(tree, tree).sqrt()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import time
 import traceback
 from collections.abc import Callable, Mapping, Sequence
@@ -20,7 +19,7 @@ from trainables.engine import Stack
 from trainables.pack_stacks import PackStacks, Settings, Start
 from trainables.procedures.lottery import NO_ARCHIVE, Archive, Ladder, with_ancestors
 from trainables.procedures.measures import after_training, before_training
-from trainables.progress import Progress, Report, row, verdict, with_best
+from trainables.progress import Progress, Report, plain, row, verdict, with_best
 from trainables.stack_width import Choice, attempt, release_memory
 
 __all__ = ["Ended", "PackSession", "Settings", "Start"]
@@ -158,7 +157,7 @@ class PackSession:
                 self._keep_unfinished(part_ids, part)
         events = self._exchange()
         told = touched - self._ladder.silent
-        reported = [dataclasses.asdict(p) for r, p in self.progress.items() if r in told]
+        reported = [plain(p) for r, p in self.progress.items() if r in told]
         probes, self._probes = self._probes, []
         return Report(rows, reported, events, probes)
 
@@ -313,7 +312,7 @@ class PackSession:
         return {
             "stacks": [(run_ids, stack.state_dict()) for run_ids, stack in self._stacks],
             "plan": self._plan.state_dict(),
-            "progress": {r: dataclasses.asdict(p) for r, p in self.progress.items()},
+            "progress": {r: plain(p) for r, p in self.progress.items()},
             "reports": self.reports,
             "lineages": population.lineages(self._plan.runs),
             "ladder": self._ladder.state_dict(),

@@ -16,7 +16,8 @@ from trainables.lanes import select
 
 StackState = dict[str, Any]
 
-_TREES = ("params", "buffers", "scale", "average", "masks")
+_TREES = ("params", "buffers", "scale", "average", "masks", "noise")
+"""A state from before there was ``noise`` has none."""
 _LISTS = ("losses", "scores")
 _SHARED = ("updates", "counts")
 """What lanes must have in common to train in one stack."""
@@ -30,7 +31,7 @@ def take(state: Mapping[str, Any], lanes: Sequence[int]) -> StackState:
     index = torch.tensor(list(lanes), device=state["grad_norm"].device)
     return {
         **state,
-        **{key: select(state[key], index) for key in _TREES},
+        **{key: select(state.get(key, {}), index) for key in _TREES},
         **{key: [values.index_select(0, index) for values in state[key]] for key in _LISTS},
         "state": {name: select(tree, index) for name, tree in state["state"].items()},
         "grad_norm": state["grad_norm"].index_select(0, index),
@@ -59,7 +60,7 @@ def join(states: Sequence[Mapping[str, Any]]) -> StackState:
             )
     return {
         **first,
-        **{key: _joined([state[key] for state in states]) for key in _TREES},
+        **{key: _joined([state.get(key, {}) for state in states]) for key in _TREES},
         **{
             key: [torch.cat(at) for at in zip(*(state[key] for state in states), strict=True)]
             for key in _LISTS
@@ -95,7 +96,7 @@ def _joined(trees: Sequence[Mapping[str, Tensor]]) -> dict[str, Tensor]:
 
 def _shape(state: Mapping[str, Any]) -> dict[str, Any]:
     """Names, and sizes of one lane."""
-    trees = {key: state[key] for key in _TREES} | state["state"]
+    trees = {key: state.get(key, {}) for key in _TREES} | state["state"]
     return {
         key: {name: tuple(tensor.shape[1:]) for name, tensor in tree.items()}
         for key, tree in trees.items()

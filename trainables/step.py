@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import NamedTuple
 
+import torch
 from torch import Tensor
 
 from trainables import precision
@@ -12,8 +13,8 @@ from trainables.clipping import Bounds, clip
 from trainables.configs.optimizers import Optimizer as OptimizerConfig
 from trainables.configs.run import RunConfig
 from trainables.forward import Network, training_losses
-from trainables.gradients import Batch, Gradients, batch_gradients, uphill
-from trainables.lanes import State, Tree
+from trainables.gradients import Batch, batch_gradients, uphill
+from trainables.lanes import State, Tree, square_norm
 from trainables.losses import Loss, training_loss
 from trainables.optimizers import OPTIMIZERS, Context, Optimizer
 from trainables.pruning.masks import masked
@@ -56,6 +57,26 @@ class Inputs(NamedTuple):
     """Weights that train, as ``pruning.masks.bits``; the others are 0, and stay so."""
 
 
+class Squares(NamedTuple):
+    """Square norms of gradients, float64: as they are before clipping, 0 where masked."""
+
+    parts: Tensor
+    """Of each part of the batch, (P, L)."""
+    whole: Tensor
+    """Of their mean, (L,)."""
+
+
+class Found(NamedTuple):
+    """What the batch of every lane says of some weights."""
+
+    losses: Tensor
+    scores: Tensor
+    gradients: Tree
+    """Of the loss without its scale; 0 where masked."""
+    buffers: Tree
+    squares: Squares | None
+
+
 class Outcome(NamedTuple):
     """What a step makes of them."""
 
@@ -67,9 +88,11 @@ class Outcome(NamedTuple):
     """As they were before clipping; 0 where masked."""
     losses: Tensor
     scores: Tensor
+    squares: Squares | None = None
+    """Where the step was watched: at the weights that it begins with, SAM or not."""
 
 
-def train_step(method: Method, inputs: Inputs, share: float) -> Outcome:
+def train_step(method: Method, inputs: Inputs, share: float, *, watched: bool = False) -> Outcome:
     """The gradients of a batch and the optimizer's update. Nothing given is changed.
 
     Masked weights are no part of the network: their gradients are 0 before anything looks at them
@@ -78,12 +101,13 @@ def train_step(method: Method, inputs: Inputs, share: float) -> Outcome:
 
     Args:
         share: examples of the batch / training examples.
+        watched: also gives the gradients' square norms; the batch is trained in parts.
     """
     batch, params = inputs.batch, inputs.params
-    found = _gradients(method, inputs, params)
-    gradients = found.tree
+    found = gradients_at(method, inputs, params, watched=watched)
+    gradients = found.gradients
     if inputs.sam is not None:
-        gradients = _gradients(method, inputs, uphill(params, gradients, inputs.sam)).tree
+        gradients = gradients_at(method, inputs, uphill(params, gradients, inputs.sam)).gradients
 
     def loss_at(params: Tree) -> Tensor:
         """Each lane's loss (L,) on the batch, whole, with other weights."""
@@ -102,13 +126,32 @@ def train_step(method: Method, inputs: Inputs, share: float) -> Outcome:
         new = precision.kept_where(good, new, params)
         state = precision.kept_states(good, state, inputs.state)
         scale = precision.next_scale(scale, good)
-    return Outcome(new, state, found.buffers, scale, gradients, found.losses, found.scores)
+    losses, scores, _, buffers, squares = found
+    return Outcome(new, state, buffers, scale, gradients, losses, scores, squares)
 
 
-def _gradients(method: Method, inputs: Inputs, params: Tree) -> Gradients:
-    """What the batch of every lane says at ``params``."""
+def gradients_at(method: Method, inputs: Inputs, params: Tree, *, watched: bool = False) -> Found:
+    """What the batch of every lane says at ``params``.
+
+    Args:
+        watched: also gives the gradients' square norms; the batch is taken in parts.
+    """
+
+    def true(tree: Tree) -> Tree:
+        return masked(precision.unscaled(tree, inputs.scale), inputs.masks)
+
+    def square(tree: Tree) -> Tensor:
+        return square_norm(true(tree))
+
     found = batch_gradients(
-        method.network, params, inputs.buffers, inputs.batch, method.loss, method.parts
+        method.network,
+        params,
+        inputs.buffers,
+        inputs.batch,
+        method.loss,
+        method.parts,
+        square if watched else None,
     )
-    tree = masked(precision.unscaled(found.tree, inputs.scale), inputs.masks)
-    return found._replace(tree=tree)
+    tree = true(found.tree)
+    squares = Squares(torch.stack(found.seen), square_norm(tree)) if watched else None
+    return Found(found.losses, found.scores, tree, found.buffers, squares)

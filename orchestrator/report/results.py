@@ -169,6 +169,37 @@ def build_results(
     )
 
 
+RANGE_TEST = "range_test"
+
+
+def is_range_test(runs: pd.DataFrame) -> pd.Series:
+    """Whether each run is a learning-rate range test."""
+    names = runs.get("config.schedule.name", pd.Series(None, index=runs.index, dtype=object))
+    found: pd.Series = names == RANGE_TEST
+    return found
+
+
+def candidates(results: Results) -> Results:
+    """The study without its range tests, which measure and are not meant to end well.
+
+    As it is, where there is nothing else.
+    """
+    tests = is_range_test(results.runs)
+    if not tests.any() or tests.all():
+        return results
+    own = {"whole", "configuration", "objective", *(axis.column for axis in results.axes)}
+    runs = results.runs.loc[~tests, [c for c in results.runs if c not in own]]
+    left = build_results(
+        results.meta,
+        runs,
+        results.history[results.history["run_id"].isin(runs["run_id"])],
+        metric=results.metric,
+        mode=results.mode,
+        copies=results.copies,
+    )
+    return replace(left, folder=results.folder, probes=results.probes)
+
+
 def dense_only(results: Results) -> Results:
     """The dense networks of a lottery study, as a study of their own."""
     table = results.networks

@@ -136,6 +136,7 @@ def find_basin(
     swept: Sequence[float],
     log: bool = True,
     tolerance: float = 0.1,
+    best_of_all: float | None = None,
 ) -> Basin:
     """The best point of a curve and the contiguous stretch within ``tolerance`` of it.
 
@@ -147,16 +148,20 @@ def find_basin(
     Args:
         x, y: the measured curve, finite y somewhere; sorted here.
         swept: every x that was tried, measured or not: decides what is an edge.
+        best_of_all: what points are measured against instead, at least as good as the curve's own
+            best. The stretch is of no width where that is not within.
     """
     order = np.argsort(np.asarray(x, dtype=np.float64), kind="stable")
     xs = np.asarray(x, dtype=np.float64)[order]
     loss = np.asarray(y, dtype=np.float64)[order] * (1 if mode == "min" else -1)
     best = int(np.nanargmin(loss))
-    limit = loss[best] + tolerance * abs(loss[best])
+    against = loss[best] if best_of_all is None else best_of_all * (1 if mode == "min" else -1)
+    limit = against + tolerance * abs(against)
     axis = np.log10(xs) if log else xs
     ends, reached = [], []
     for step in (-1, 1):
-        end, open_ended = _walk(axis, loss, best, step, limit)
+        within = loss[best] <= limit
+        end, open_ended = _walk(axis, loss, best, step, limit) if within else (axis[best], False)
         ends.append(10**end if log else end)
         reached.append(open_ended)
     edges = {min(swept): "lower", max(swept): "upper"} if min(swept) < max(swept) else {}

@@ -12,7 +12,7 @@ from orchestrator.spec.findings import Finding as Finding
 from orchestrator.spec.findings import measured_in, unit_of
 from orchestrator.spec.lotteries import LOTTERY_CHECKS
 from orchestrator.spec.sections import checked
-from trainables.configs import SCORES, Train, UserModel, measured, to_plain
+from trainables.configs import SCORES, Train, UserModel, measured, probes, to_plain
 from trainables.configs.data import Characters, Split
 from trainables.configs.fit import misfits
 from trainables.configs.models import Gpt
@@ -100,6 +100,17 @@ def _one_average(optimizer: Any, train: Train) -> Finding | None:
     return Finding(path=("train", key), message=message, related=("optimizer", "name"))
 
 
+def _parts_of_batch(section: probes.Probes, train: Train) -> Finding | None:
+    """Batches that grow are whole numbers of the first ones, and divide as these do."""
+    if section.noise_scale is None:
+        return None
+    why = probes.misfit(section.noise_scale, train.batch_size, train.accumulate)
+    if why is None:
+        return None
+    path = ("probes", "noise_scale", "parts")
+    return Finding(path=path, message=why, related=("train", "batch_size"))
+
+
 def _changes_of_optimizer(train: Train, optimizer: Any) -> Finding | None:
     """Changes must be of numbers that the optimizer has, to values that it takes."""
     numbers = [f.name for f in fields(optimizer) if isinstance(getattr(optimizer, f.name), float)]
@@ -132,6 +143,7 @@ CHECKS: tuple[tuple[str, str, Callable[[Any, Any], Finding | None]], ...] = (
     ("model", "data", _inputs_of_model),
     ("optimizer", "train", _one_average),
     ("train", "optimizer", _changes_of_optimizer),
+    ("probes", "train", _parts_of_batch),
     *(("procedure", other, check) for other, check in LOTTERY_CHECKS),
 )
 """Two sections and what looks at both."""

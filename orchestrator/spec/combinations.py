@@ -13,7 +13,7 @@ from typing import Any
 from orchestrator.spec.axes import Axis
 from orchestrator.spec.checks import CHECKS, Finding
 from orchestrator.spec.errors import Place, Problem, shown
-from orchestrator.spec.sections import OF_A_RUN, SWEPT, Fault, checked
+from orchestrator.spec.sections import SWEPT, Fault, checked, run_of
 from orchestrator.spec.tree import NotAMappingError, plain
 from orchestrator.spec.varied import Choice, Varied
 from trainables.configs import Procedure, RunConfig
@@ -144,6 +144,4 @@ def assembled(rows: Rows, configs: dict[str, Configs]) -> list[tuple[RunConfig, 
         [configs[section][choice] for choice in rows.by_section[section]] for section in SWEPT
     ]
     points = (dict(zip(SWEPT, parts, strict=True)) for parts in zip(*columns, strict=True))
-    return [
-        (RunConfig(**{name: one[name] for name in OF_A_RUN}), one["procedure"]) for one in points
-    ]
+    return [(run_of(one), one["procedure"]) for one in points]

@@ -9,10 +9,10 @@ from orchestrator.spec.axes import LET
 from orchestrator.spec.checks import CHECKS, unmeasured
 from orchestrator.spec.errors import listed, shown
 from orchestrator.spec.own_training import own_run
-from orchestrator.spec.sections import OF_A_RUN, SWEPT, checked
+from orchestrator.spec.sections import SWEPT, checked, run_of
 from orchestrator.spec.space import Dimension, PointError
 from orchestrator.spec.study import Study
-from trainables.configs import Lottery, Run, RunConfig
+from trainables.configs import Lottery, Run
 
 
 def configuration(study: Study, point: Mapping[str, Any]) -> Run:
@@ -45,7 +45,7 @@ def configuration(study: Study, point: Mapping[str, Any]) -> Run:
     for objective in study.objectives:
         if (why := unmeasured(objective.metric, parts["data"], parts["train"])) is not None:
             raise PointError(f"objective: {why}")
-    return RunConfig(**{name: parts[name] for name in OF_A_RUN})
+    return run_of(parts)
 
 
 def _clean(dimension: Dimension, value: Any) -> Any:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import MISSING, dataclass, fields, replace
 from typing import Any, Literal
 
@@ -31,6 +31,8 @@ from trainables.configs import (
     OPTIMIZERS,
     PROCEDURES,
     SCHEDULES,
+    Probes,
+    RunConfig,
     Train,
     UserData,
     UserModel,
@@ -40,7 +42,7 @@ from trainables.configs import (
 from trainables.configs.base import Config
 from trainables.configs.schedules import Chain, Sequence
 
-OF_A_RUN = ("data", "model", "optimizer", "schedule", "train")
+OF_A_RUN = ("data", "model", "optimizer", "schedule", "train", "probes")
 """The sections that a run's configuration has as they are."""
 SWEPT = (*OF_A_RUN, "procedure")
 """The sections that decide what is computed: those that an axis can vary."""
@@ -61,6 +63,7 @@ USER: dict[str, type[Config]] = {
 }
 CLASSES: dict[str, type[Config]] = {
     "train": Train,
+    "probes": Probes,
     "objective": Objective,
     "execution": Execution,
     "resources": Resources,
@@ -74,7 +77,6 @@ OWN: dict[str, type[Config]] = {"objective": OwnObjective, "execution": OwnExecu
 USER_NAME = r"[A-Za-z_][A-Za-z0-9_.]*:[A-Za-z_][A-Za-z0-9_.]*"
 NOT_YET = frozenset(
     {
-        "probes",
         "resources.workers",
     }
 )
@@ -108,6 +110,16 @@ def checked(section: str, value: Any, *, own: bool = False) -> Config | list[Fau
     if issubclass(chosen, Sequence | Chain) and isinstance(value.get("schedules"), list):
         return _composed(chosen, value)
     return _validated(chosen, section, value)
+
+
+def run_of(sections: Mapping[str, Any], **others: Any) -> RunConfig:
+    """The run of the sections ``OF_A_RUN``, among others. Probes that measure nothing are none."""
+    parts = {name: sections[name] for name in OF_A_RUN}
+    return RunConfig(**parts | {"probes": _some(parts["probes"])}, **others)
+
+
+def _some(probes: Probes) -> Probes | None:
+    return None if probes == Probes() else probes
 
 
 def _validated(cls: Any, section: str, value: dict[str, Any]) -> Config | list[Fault]:

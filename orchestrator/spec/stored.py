@@ -6,7 +6,7 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from orchestrator.spec.sections import OF_A_RUN, adapter, checked
+from orchestrator.spec.sections import OF_A_RUN, adapter, checked, run_of
 from trainables.configs.lottery import Node
 from trainables.configs.population import Population
 from trainables.configs.run import RunConfig
@@ -20,12 +20,13 @@ def stored_run(plain: Mapping[str, Any]) -> RunConfig:
     """
     sections = {}
     for name in OF_A_RUN:
-        found: Any = checked(name, plain[name])
+        # Probes are null where there are none, and not there at all in older stores.
+        found: Any = checked(name, plain.get("probes") or {} if name == "probes" else plain[name])
         if isinstance(found, list):
             raise ValueError(f"{name}.{'.'.join(map(str, found[0].path))}: {found[0].message}")
         sections[name] = found
-    return RunConfig(
-        **sections,
+    return run_of(
+        sections,
         seed=plain["seed"],
         population=_optional(Population, plain.get("population")),
         lottery=_optional(Node, plain.get("lottery")),

@@ -18,7 +18,18 @@ from orchestrator.store import Outcome, Store
 
 SWEEPS = Path(__file__).parents[2] / "sweeps"
 COMMANDS = [
-    *("validate", "plan", "simulate", "run", "status", "report", "export", "sync", "schema"),
+    *(
+        "validate",
+        "plan",
+        "simulate",
+        "run",
+        "status",
+        "report",
+        "export",
+        "advise",
+        "sync",
+        "schema",
+    ),
     "init",
 ]
 run = CliRunner().invoke

@@ -11,6 +11,7 @@ import torch
 from trainables.arrays import Arrays
 from trainables.configs import Mlp, RunConfig
 from trainables.configs.optimizers import Adam, Sgd
+from trainables.configs.probes import NoiseScale, Probes
 from trainables.configs.regularization import Swa
 from trainables.configs.schedules import Plateau
 from trainables.data import DataSet
@@ -26,6 +27,10 @@ KINDS: dict[str, dict[str, Any]] = {
     "ema": {"train": STEPS | {"ema": 0.9}},
     "swa": {"train": STEPS | {"swa": Swa(start=0.1)}, "model": Mlp(hidden=(11,), norm="batch")},
     "plateau": {"schedule": Plateau(patience=0, threshold=0.5)},
+    "noise scale": {
+        "probes": Probes(noise_scale=NoiseScale(every=3, parts=13)),
+        "model": Mlp(hidden=(11,)),
+    },
     "float16": {"train": {"steps": 40, "precision": "float16"}},
 }
 

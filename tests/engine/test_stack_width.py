@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Mapping
 
 import pytest
 import torch
 
-from trainables.stack_width import narrowest, time_widths
+from trainables.stack_width import clock, narrowest, time_widths
 
 FUSED_WINS = {1: 0.43, 4: 0.14, 16: 0.07, 32: 0.05, 64: 0.06, 97: 0.09}
 SEQUENTIAL_WINS = {1: 12.0, 4: 19.0, 16: 57.0, 32: 60.0, 64: 60.0, 97: 60.0}
@@ -80,3 +81,17 @@ def test_a_width_that_does_not_fit_the_memory_ends_the_search() -> None:
         {width: FUSED_WINS[width] for width in (1, 4, 16)},
         32,
     )
+
+
+def test_time_that_other_work_has_the_core_does_not_count(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One thread on a CPU is timed by its processor time; several, or a GPU, by the time of day."""
+    now = clock(torch.device("cpu"))
+    started = now()
+    time.sleep(0.1)
+    assert now() - started < 0.05
+    for device, threads in (("cpu", 2), ("cuda", 1)):
+        monkeypatch.setattr(torch, "get_num_threads", lambda threads=threads: threads)
+        now = clock(torch.device(device))
+        started = now()
+        time.sleep(0.1)
+        assert now() - started > 0.09

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -25,9 +26,15 @@ def plant(
     metric: str = "valid/loss",
     rows: int = 4,
     error: str = "",
+    curve: Callable[[dict[str, Any], int, float], list[dict[str, float]]] | None = None,
     **meta: Any,
 ) -> Results:
-    """Writes a store with one run for each combination of axis values and seed; reads it."""
+    """Writes a store with one run for each combination of axis values and seed; reads it.
+
+    Args:
+        curve: (axis values, seed, final) → what it changes in each row of the history, from the
+            first; NaN for the final of a run that has none. The default curve has ``rows`` rows.
+    """
     axes = {"optimizer.lr": RATES, "schedule": SCHEDULES} if axes is None else axes
     mode = "max" if metric.endswith("accuracy") else "min"
     with Store.create(folder) as store:
@@ -48,6 +55,11 @@ def plant(
                 if result == "pending":
                     continue
                 points = [] if isinstance(result, str) else _history(result, metric, rows)
+                if curve is not None:
+                    final = math.nan if isinstance(result, str) else result
+                    changed = curve(chosen, seed, final)
+                    whole = _history(final, metric, len(changed))
+                    points = [a | b for a, b in zip(whole, changed, strict=True)]
                 history += [{"run_id": run_id, **point} for point in points]
                 outcomes.append(_outcome(run_id, result, points, error))
         store.plan_runs(runs)
@@ -64,6 +76,7 @@ def _config(chosen: Mapping[str, Any], seed: int) -> dict[str, Any]:
         for parent in parents:
             section = section.setdefault(parent, {})
         # The store holds resolved configurations: fields at their default are there, too.
+        value = dict(value) if isinstance(value, Mapping) else value  # others add to it
         section[last] = {"warmup": 0.0} | value if path == "schedule" else value
     return config
 
@@ -89,8 +102,8 @@ def _history(final: float, metric: str, rows: int) -> list[dict[str, float]]:
 
 
 def _outcome(run_id: str, result: float | str, points: list[Any], error: str) -> Outcome:
-    final = {k: v for k, v in points[-1].items() if "/" in k} if points else {}
     status = result if isinstance(result, str) else "completed"
+    final = {k: v for k, v in points[-1].items() if "/" in k} if points else {}
     return Outcome(
         run_id=run_id,
         lane=0,

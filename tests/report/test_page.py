@@ -60,6 +60,7 @@ def test_report_with_its_figures(tmp_path: Path) -> None:
     assert "study: planted" in page.text
     names = {file.name for file in (tmp_path / "figures").iterdir()}
     stems = ["basin", "curves_valid_accuracy", "curves_valid_loss", "grid", "schedules"]
+    stems += ["ranking_final_value", "ranking_any_time", "ranking_time_to_target", "sensitivity"]
     assert names == {f"{stem}.{ending}" for stem in stems for ending in ("svg", "png", "csv")}
     assert len(page.specs) == len(stems)
     assert (tmp_path / "figures/basin.png").read_bytes().startswith(b"\x89PNG")

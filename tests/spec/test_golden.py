@@ -33,6 +33,7 @@ from trainables.configs.optimizers import (
     Sgd,
 )
 from trainables.configs.population import Change, Mutable, Population
+from trainables.configs.probes import NoiseScale, Probes
 from trainables.configs.schedules import (
     Constant,
     Cosine,
@@ -94,6 +95,8 @@ DEFAULTS: list[tuple[Config, dict[str, Any]]] = [
         },
     ),
     (Node(level=3), {**PRUNING, "level": 3, "control": None, "child": 0}),
+    (NoiseScale(), {"every": 50, "parts": None, "decay": 0.9}),
+    (Probes(), {"noise_scale": None}),
     (Searcher(name="bohb", runs=3), {"name": "bohb", "runs": 3, "options": {}, **FREE}),
     (FunctionRun(trainable="a:b"), {"trainable": "a:b", "config": {}, "seed": 0}),
     (
@@ -163,6 +166,8 @@ RUN_IDS: dict[str, RunConfig | FunctionRun] = {
         )
     ),
     "74c5039bc7b05c4e": run(lottery=Node(level=0, child=2, optimizer_state="kept")),
+    "52cfabeafe8e387c": run(probes=Probes(noise_scale=NoiseScale())),
+    "57b57452efd2ad24": run(probes=Probes(noise_scale=NoiseScale(every=10, parts=4, decay=0.5))),
     "7ea030f9d35bc1e2": FunctionRun(trainable="a.b:c"),
     "43dce18c0dc33dce": FunctionRun(
         trainable="a.b:c", config={"lr": 0.1, "deep": {"x": [1, None]}}, seed=2

@@ -62,6 +62,8 @@ def test_the_sweeps_are_valid(path: Path, validator: jsonschema.Draft202012Valid
         "sweep: {optimizer.lr: [1, 2]}\nsearch: {name: hyperopt, runs: 3, options: {a: 1}}\n",
         "sweep: {optimizer.lr: [1, 2]}\nsearch: {name: 'a.b:c', runs: 3}\n",
         "objective: [{metric: valid/loss}, {metric: valid/accuracy, mode: max}]\n",
+        "probes: {noise_scale: {every: 10, parts: 2, decay: 0.9}}\n",
+        "probes: {}\nsweep: {probes.noise_scale.parts: [2, 4], train.accumulate: [1, 4]}\n",
     ],
 )
 def test_good_studies_are_valid(more: str, validator: jsonschema.Draft202012Validator) -> None:
@@ -105,6 +107,8 @@ def test_the_template_is_valid(validator: jsonschema.Draft202012Validator) -> No
         BASE + "model: {skip: true}\n",
         BASE + "model: {name: mlp, hidden: [0]}\n",
         BASE + "model: {name: 'a b:c'}\n",
+        BASE + "probes: {noise_scale: {parts: 1}}\n",
+        BASE + "probes: {noise: {}}\n",
         BASE + "seeds: 0\n",
         BASE + "sweep: {lr: [1]}\n",
         BASE + "sweep: {optimizer.lr: []}\n",

@@ -18,6 +18,7 @@ from trainables.configs.base import Epochs, Steps
 from trainables.configs.data import Characters, UserData
 from trainables.configs.models import Gpt, UserModel
 from trainables.configs.optimizers import Adam, AdamW, Sgd
+from trainables.configs.probes import NoiseScale, Probes
 from trainables.configs.schedules import Constant, Cosine, MultiStep, Step
 
 DEMO = Path(__file__).parents[2] / "sweeps" / "lr_schedules.yaml"
@@ -53,6 +54,26 @@ def test_defaults_of_a_small_study(tmp_path: Path) -> None:
     assert study.objective == Objective(metric="valid/loss", mode="min")
     assert study.execution == Execution()
     assert study.report == Report()
+
+
+def test_probes_are_a_section_like_others_that_renames_no_run(tmp_path: Path) -> None:
+    (plain,) = load(tmp_path, BASE).runs()
+    (empty,) = load(tmp_path, f"{BASE}probes: {{}}\n").runs()
+    assert empty == plain
+    assert isinstance(plain, RunConfig)
+    assert plain.probes is None
+    swept = load(
+        tmp_path,
+        f"{BASE}probes: {{noise_scale: {{every: 10}}}}\n"
+        "sweep: {probes.noise_scale.decay: [0.5, 0.9], train.accumulate: [1, 4]}\n",
+    )
+    scales = [run.probes for run in swept.runs() if isinstance(run, RunConfig)]
+    expected = [NoiseScale(every=10, decay=decay) for decay in (0.5, 0.9) for _ in (1, 4)]
+    assert scales == [Probes(noise_scale=scale) for scale in expected]
+    (other,) = load(tmp_path, BASE, "probes.noise_scale.parts=4").runs()
+    assert isinstance(other, RunConfig)
+    assert other.probes == Probes(noise_scale=NoiseScale(parts=4))
+    assert run_id(other) != run_id(plain)
 
 
 def test_the_demo() -> None:

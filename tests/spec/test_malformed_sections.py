@@ -36,7 +36,34 @@ CASES: dict[str, Case] = {
     ),
     "unknown section": (study("optimiser: {}\n"), ("4:1", "did you mean optimizer?", "schedule")),
     "search": (study("search: {name: random}\n"), ("4:9", "search.runs: is required", "whole")),
-    "probes": (study("probes: []\n"), ("4:1", "probes: not available in this", "seeds")),
+    "probes": (study("probes: []\n"), ("4:9", "probes: must be a mapping", "{noise_scale: …}")),
+    "another probe": (
+        study("probes: {noise_scales: {}}\n"),
+        ("4:10", "did you mean noise_scale?", "probes takes noise_scale"),
+    ),
+    "a noise scale": (
+        study("probes: {noise_scale: true}\n"),
+        ("4:23", "got true", "{every: …, parts: …, decay: …}"),
+    ),
+    "noise scale's fields": (
+        study("probes: {noise_scale: {every: 0, parts: 1, decay: 1, examples: 3}}\n"),
+        ("4:31", "probes.noise_scale.every: must", "a whole number at least 1, got 0"),
+        ("4:41", "probes.noise_scale.parts: must", "a whole number at least 2, got 1"),
+        ("4:51", "probes.noise_scale.decay: must", "at least 0 and below 1, got 1"),
+        ("4:54", "unknown key", "probes.noise_scale takes every, parts and decay"),
+    ),
+    "parts of a batch": (
+        study("probes: {noise_scale: {parts: 5}}\n"),
+        ("4:31", "probes.noise_scale.parts: must", "divide batch_size 64, got 5"),
+    ),
+    "two parts of an odd batch": (
+        study("probes: {noise_scale: {}}\nsweep: {train.batch_size: [64, 15, 16]}\n"),
+        ("4:23", "must divide batch_size 15, got 2", "(with train.batch_size = 15)"),
+    ),
+    "axis of a probe": (
+        study("sweep: {probes.noise_scale.decay: [0.9, 2]}\n"),
+        ("4:41", "probes.noise_scale.decay: must", "below 1, got 2"),
+    ),
     "line break in a key": (study('"a\\nb": 3\n'), ("4:1", r"a\nb: unknown key", "data, model")),
     # sections
     "bare name": (study(optimizer="adam"), ("2:12", "got adam", "such as {name: adam}")),

@@ -28,6 +28,7 @@ sweep:
     - {name: 'my:schedule', args: {x: 1}}
   train.swa: [null, {start: 0.5, every: {steps: 3}}]
   train.augment: [null, {crop: 1, flip: true}]
+  probes: [{}, {noise_scale: {every: 7, parts: 4}}]
 """
 
 
@@ -47,6 +48,14 @@ def _same(path: Path) -> None:
         again = stored_run(json.loads(json.dumps(to_plain(run))))
         assert again == run
         assert run_id(again) == run_id(run)
+
+
+def test_of_a_store_from_before_there_were_probes(tmp_path: Path) -> None:
+    (tmp_path / "s.yaml").write_text(MANY)
+    run = load_study(tmp_path / "s.yaml").runs()[0]
+    plain = to_plain(run)
+    assert plain.pop("probes") is None
+    assert stored_run(plain) == run
 
 
 def test_what_is_none_is_refused(tmp_path: Path) -> None:

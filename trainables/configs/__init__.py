@@ -20,6 +20,8 @@ from trainables.configs.models import Model as Model
 from trainables.configs.models import UserModel as UserModel
 from trainables.configs.optimizers import OPTIMIZERS as OPTIMIZERS
 from trainables.configs.optimizers import Optimizer as Optimizer
+from trainables.configs.probes import NoiseScale as NoiseScale
+from trainables.configs.probes import Probes as Probes
 from trainables.configs.run import HIGHER_IS_BETTER as HIGHER_IS_BETTER
 from trainables.configs.run import SCORES as SCORES
 from trainables.configs.run import Metric as Metric

@@ -28,6 +28,7 @@ from trainables.configs.lottery import Node
 from trainables.configs.models import Model
 from trainables.configs.optimizers import Optimizer
 from trainables.configs.population import Change, Population
+from trainables.configs.probes import Probes, shared
 from trainables.configs.regularization import Augment, BatchGrowth, Swa
 from trainables.configs.schedules import Constant, Schedule
 
@@ -147,6 +148,8 @@ class RunConfig(Config):
     """None where the run trains by itself, as all do but for ``search: {name: pbt}``."""
     lottery: Node | None = None
     """Where the network stands in ``procedure: {name: lottery}``; None where it is dense."""
+    probes: Probes | None = None
+    """What is measured on the way; None: nothing."""
 
 
 def run_id(config: Config) -> str:
@@ -238,9 +241,9 @@ def fusion_key(config: RunConfig) -> str:
 
     Shared: data, model, optimizer apart from its float fields, batch sizes, loss, precision,
     how gradients are taken and clipped, how weights are averaged, augmentation, and the unit of
-    evaluation, and a population. Free from lane to lane: float hyperparameters and their changes
-    on the way, bounds of clipping, SAM's radius, the decay of an average or when it is taken,
-    schedule, seed, length of training, target.
+    evaluation, a population, and when probes measure. Free from lane to lane: float
+    hyperparameters and their changes on the way, bounds of clipping, SAM's radius, the decay of an
+    average or when it is taken, schedule, seed, length of training, target.
     """
     optimizer = {
         key: value
@@ -250,7 +253,7 @@ def fusion_key(config: RunConfig) -> str:
     train = config.train
     milestones = train.batch_growth.milestones if train.batch_growth else ()
     shares_length = any(isinstance(part, float) for part in (train.evaluate_every, *milestones))
-    shared = {
+    common = {
         "data": to_plain(config.data),
         "model": to_plain(config.model),
         "optimizer": optimizer,
@@ -262,5 +265,6 @@ def fusion_key(config: RunConfig) -> str:
         "augment": to_plain(train.augment),
         "average": [train.ema is not None, train.swa is not None],
         "population": to_plain(config.population),
+        "probes": shared(config.probes, train.accumulate),
     }
-    return json.dumps(shared, sort_keys=True)
+    return json.dumps(common, sort_keys=True)

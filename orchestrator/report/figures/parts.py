@@ -41,7 +41,7 @@ def axis(low: float, high: float, log: bool, **options: Any) -> alt.Axis:
     if ticks:
         # Vega drops every other value beyond tickCount, and labels of a logarithmic scale of
         # its own accord: hence the count and the format.
-        label = "format(datum.value, '~g')"
+        label = options.get("labelExpr", "format(datum.value, '~g')")
         options |= {"values": ticks, "tickCount": len(ticks), "labelExpr": label}
     elif not log:
         options["labelExpr"] = f"datum.value > {high!r} ? '' : datum.label"
@@ -49,13 +49,19 @@ def axis(low: float, high: float, log: bool, **options: Any) -> alt.Axis:
     return alt.Axis(**defaults | options)
 
 
-def group_colour(title: str, order: Sequence[str]) -> alt.Color:
-    """A colour for each group, with a legend of as many columns as fit the figure."""
+def group_colour(title: str, order: Sequence[str], **options: Any) -> alt.Color:
+    """A colour for each group, with a legend of as many columns as fit the figure.
+
+    Args:
+        options: more of the legend, such as its ``offset`` from the figure.
+    """
     legend: Any = None
     if len(order) > 1:
         longest = max(len(group) for group in order)
         columns = alt.ExprRef(f"max(1, floor(width / {7 * min(longest, 45) + 34}))")
-        legend = alt.Legend(title=title, columns=columns, symbolOpacity=1, symbolStrokeWidth=2)
+        legend = alt.Legend(
+            title=title, columns=columns, symbolOpacity=1, symbolStrokeWidth=2, **options
+        )
     return alt.Color("group:N", title=title, scale=alt.Scale(domain=list(order)), legend=legend)
 
 

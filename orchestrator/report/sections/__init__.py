@@ -3,13 +3,22 @@
 from collections.abc import Callable
 from dataclasses import replace
 
-from orchestrator.report.results import Results, dense_only, each_network
+from orchestrator.report.results import Results, candidates, dense_only, each_network
 from orchestrator.report.sections.basin import basin_section
 from orchestrator.report.sections.curves import curves_section
 from orchestrator.report.sections.failures import failures_section
 from orchestrator.report.sections.front import front_section
 from orchestrator.report.sections.headline import headline_section
 from orchestrator.report.sections.heat_map import heat_map_section
+from orchestrator.report.sections.large_batch.compare import compare_section
+from orchestrator.report.sections.large_batch.gap import gap_section
+from orchestrator.report.sections.large_batch.noise import noise_section
+from orchestrator.report.sections.large_batch.plan import plan_section
+from orchestrator.report.sections.large_batch.rates import rates_section
+from orchestrator.report.sections.large_batch.sensitivity import rate_sensitivity_section
+from orchestrator.report.sections.large_batch.steps import steps_section
+from orchestrator.report.sections.large_batch.study import LargeBatch, at_best, find_large_batch
+from orchestrator.report.sections.large_batch.trade_off import trade_off_section
 from orchestrator.report.sections.lottery.connectivity import connectivity_section
 from orchestrator.report.sections.lottery.cost import cost_section
 from orchestrator.report.sections.lottery.layers import layers_section
@@ -20,6 +29,12 @@ from orchestrator.report.sections.lottery.tickets import tickets_section
 from orchestrator.report.sections.lottery.variants import variants_section
 from orchestrator.report.sections.model import Section
 from orchestrator.report.sections.population import population_section
+from orchestrator.report.sections.rules.horizon import horizon_section
+from orchestrator.report.sections.rules.interaction import interaction_section
+from orchestrator.report.sections.rules.range_test import range_test_section
+from orchestrator.report.sections.rules.ranking import ranking_section
+from orchestrator.report.sections.rules.sensitivity import sensitivity_section
+from orchestrator.report.sections.rules.trials import by_rule
 from orchestrator.report.sections.schedules import schedules_section
 from orchestrator.report.sections.setup import setup_section
 
@@ -27,8 +42,13 @@ SECTIONS: list[Callable[[Results], Section | None]] = [
     setup_section,
     headline_section,
     front_section,
+    ranking_section,
     basin_section,
+    sensitivity_section,
     heat_map_section,
+    interaction_section,
+    horizon_section,
+    range_test_section,
     curves_section,
     schedules_section,
     failures_section,
@@ -51,16 +71,49 @@ OF_TICKETS: list[Callable[[Results], Section | None]] = [
     cost_section,
 ]
 """Those that a lottery study has besides; see ``Results.networks``."""
-_OF_SEVERAL = (headline_section, front_section, basin_section, heat_map_section)
+OF_LARGE_BATCH: list[Callable[[LargeBatch], Section | None]] = [
+    steps_section,
+    trade_off_section,
+    noise_section,
+    rates_section,
+    rate_sensitivity_section,
+    compare_section,
+    gap_section,
+    plan_section,
+]
+"""Those of a study that varies the batch size and trains to a target."""
+_OF_SEVERAL = (
+    headline_section,
+    front_section,
+    ranking_section,
+    basin_section,
+    sensitivity_section,
+    heat_map_section,
+    interaction_section,
+    horizon_section,
+    range_test_section,
+)
 """Sections that compare configurations."""
+_OF_ALL = (setup_section, range_test_section, schedules_section, failures_section)
+"""Sections that see range tests, too; to others they would look like bad configurations."""
+_BY_RULE = (basin_section, heat_map_section)
+"""Sections that draw a line or a row for each schedule, and do so for ``sps`` and its like."""
 
 
 def sections_of(results: Results) -> list[Section]:
     """The sections that have something to do with the study."""
     if results.networks is not None:
         return _of_lottery(results)
+    if (study := find_large_batch(results)) is not None:
+        return _of_large_batch(results, study)
     builders = OF_POPULATIONS if results.populations else SECTIONS
-    return [made for build in builders if (made := build(results)) is not None]
+    competing = candidates(results)
+    ruled = by_rule(competing)
+    built = [
+        build(results if build in _OF_ALL else ruled if build in _BY_RULE else competing)
+        for build in builders
+    ]
+    return [section for section in built if section is not None]
 
 
 def _of_lottery(results: Results) -> list[Section]:
@@ -78,4 +131,14 @@ def _of_lottery(results: Results) -> list[Section]:
         if (section := build(dense)) is not None:
             made.append(replace(section, lead=f"{section.lead} Dense networks alone."))
     made.append(failures_section(each_network(results)))
+    return [section for section in made if section is not None]
+
+
+def _of_large_batch(results: Results, study: LargeBatch) -> list[Section]:
+    """What training to the target took; then curves of the best, and what was lost.
+
+    Sections that rank final values have nothing to say of runs that end where they reach one.
+    """
+    made = [setup_section(results), *(build(study) for build in OF_LARGE_BATCH)]
+    made += [curves_section(at_best(study)), schedules_section(results), failures_section(results)]
     return [section for section in made if section is not None]

@@ -1,0 +1,1 @@
+"""Sections of a study that varies the batch size and trains to a target."""
