@@ -110,6 +110,7 @@ def test_a_shower_of_kills_changes_no_bit(raylets: Cluster, tmp_path: Path) -> N
     _weather(raylets, tmp_path, study, kills, seconds=200)
 
 
+@pytest.mark.chaos
 @pytest.mark.ray
 def test_a_shower_of_kills_changes_no_decision(raylets: Cluster, tmp_path: Path) -> None:
     study = STOPPED_EARLY.format(epochs=60, every=2, seeds=2, rates=5, lanes=10)

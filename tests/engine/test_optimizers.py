@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Any
@@ -36,6 +37,7 @@ from trainables.configs.optimizers import (
 )
 from trainables.hyper import hyperparameters
 from trainables.optimizers import OPTIMIZERS, Context
+from trainables.optimizers.base import root, roots
 
 STEPS = 200
 SHAPES = {"weight": (5, 3), "bias": (5,), "kernel": (2, 3, 7)}
@@ -354,3 +356,14 @@ def test_muon_is_near_torch_in_bfloat16() -> None:
 def test_muon_without_matrices_is_refused() -> None:
     with pytest.raises(ValueError, match="muon needs a model with matrices"):
         OPTIMIZERS["muon"].init({"bias": torch.zeros(2, 3)}, Muon())
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_roots_of_moments_differ_from_square_roots_at_zero_alone(dtype: torch.dtype) -> None:
+    tiny = torch.finfo(dtype).tiny
+    moments = torch.tensor([0.0, tiny, 1e-30, 0.3, 7.0, math.inf, math.nan], dtype=dtype)
+    found, exact = root(moments), moments.sqrt()
+    torch.testing.assert_close(found[1:], exact[1:], rtol=0, atol=0, equal_nan=True)
+    assert roots([moments, moments])[1][:-1].equal(found[:-1])
+    for eps in (1e-8, 1e-11):
+        assert (found + eps)[:-1].equal((exact + eps)[:-1])

@@ -81,6 +81,7 @@ def test_a_worker_killed_in_mid_level_changes_nothing(study: Regatta) -> None:
         assert max(pack["attempts"] for pack in store.packs()) > 1
 
 
+@pytest.mark.chaos
 def test_what_a_study_gains_is_all_that_is_trained(study: Regatta) -> None:
     folder, whole = study.folder / "results/tickets", study.folder / "whole/tickets"
     gained = ("--set", "procedure.levels=4", "--set", "seeds=3")

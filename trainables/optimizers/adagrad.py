@@ -14,6 +14,7 @@ from trainables.optimizers.base import (
     average_square,
     coupled,
     each,
+    root,
     shaped,
     value,
     zeros_like,
@@ -36,8 +37,8 @@ def _update_adagrad(
 
     def rule(param: Tensor, grad: Tensor, old: Tree) -> tuple[Tensor, Tree]:
         total = torch.addcmul(old["sum"], grad, grad)
-        root = (total if start is None else total + shaped(start, param)).sqrt()
-        step = grad / (root + shaped(hyper["eps"], param))
+        size = root(total if start is None else total + shaped(start, param))
+        step = grad / (size + shaped(hyper["eps"], param))
         return param - shaped(hyper["lr"], param) * step, {"sum": total}
 
     return each(rule, params, coupled(grads, params, hyper, context.config), state)

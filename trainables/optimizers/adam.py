@@ -16,6 +16,7 @@ from trainables.optimizers.base import (
     coupled,
     decoupled,
     per_tensor,
+    roots,
     value,
     zeros,
     zeros_like,
@@ -71,7 +72,7 @@ def _update(
     new = {"m": m, "v": v}
     if amsgrad:
         new["largest"] = torch._foreach_maximum(old["largest"], v)
-    denominator = torch._foreach_sqrt(new["largest"] if amsgrad else v)
+    denominator = roots(new["largest"] if amsgrad else v)
     torch._foreach_div_(denominator, wide(correction2))
     torch._foreach_add_(denominator, wide(hyper["eps"]))
     moved = torch._foreach_addcmul(weights, wide(rate), torch._foreach_div(m, denominator))

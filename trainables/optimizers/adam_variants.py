@@ -18,6 +18,7 @@ from trainables.optimizers.base import (
     coupled,
     decoupled,
     each,
+    root,
     shaped,
     value,
     zeros,
@@ -53,7 +54,7 @@ def _update_nadam(
             param = decoupled(param, hyper, config)
         m = average(old["m"], grad, beta1)
         v = average_square(old["v"], grad, beta2)
-        denominator = (v / shaped(correction2, param)).sqrt() + shaped(hyper["eps"], param)
+        denominator = root(v / shaped(correction2, param)) + shaped(hyper["eps"], param)
         step = shaped(of_grad, param) * grad + shaped(of_m, param) * m
         return param - step / denominator, {"m": m, "v": v}
 
@@ -90,7 +91,7 @@ def _update_radam(
             param = decoupled(param, hyper, config)
         m = average(old["m"], grad, beta1)
         v = average_square(old["v"], grad, beta2)
-        adapted = shaped(factor, param) / (v.sqrt() + shaped(hyper["eps"], param))
+        adapted = shaped(factor, param) / (root(v) + shaped(hyper["eps"], param))
         scale = torch.where(shaped(rectified, param).bool(), adapted, 1)
         return param - shaped(rate, param) * m * scale, {"m": m, "v": v}
 

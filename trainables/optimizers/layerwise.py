@@ -16,6 +16,7 @@ from trainables.optimizers.base import (
     average_square,
     each,
     is_matrix,
+    root,
     shaped,
     tensor_norm,
     value,
@@ -86,8 +87,8 @@ def _update_lamb(
     def rule(param: Tensor, grad: Tensor, old: Tree) -> tuple[Tensor, Tree]:
         m = average(old["m"], grad, beta1)
         v = average_square(old["v"], grad, beta2)
-        root = (v / shaped(correction2, param)).sqrt()
-        step = m / shaped(correction1, param) / (root + shaped(hyper["eps"], param))
+        size = root(v / shaped(correction2, param))
+        step = m / shaped(correction1, param) / (size + shaped(hyper["eps"], param))
         rate = hyper["lr"]
         if is_matrix(param) or not config.skip_vectors:
             step = torch.addcmul(step, shaped(decay, param), param)

@@ -16,6 +16,7 @@ from trainables.optimizers.base import (
     average_square,
     coupled,
     each,
+    root,
     shaped,
     value,
     zeros_like,
@@ -48,7 +49,7 @@ def _update(
         if config.centered:
             mean = new["mean"] = average(old["mean"], grad, alpha)
             v = torch.addcmul(v, mean, mean, value=-1).clamp_(min=0)
-        step = grad / (v.sqrt() + shaped(hyper["eps"], param))
+        step = grad / (root(v) + shaped(hyper["eps"], param))
         if momentum is not None:
             step = new["momentum"] = torch.addcmul(step, shaped(momentum, param), old["momentum"])
         return param - shaped(hyper["lr"], param) * step, new

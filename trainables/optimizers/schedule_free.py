@@ -17,6 +17,7 @@ from trainables.optimizers.base import (
     average_square,
     coupled,
     each,
+    root,
     shaped,
     value,
     zeros,
@@ -60,7 +61,7 @@ def _update(
         new = {}
         if adaptive:
             new["v"] = average_square(old["v"], grad, beta2)
-            grad = grad / (new["v"].sqrt() + shaped(hyper["eps"], param))
+            grad = grad / (root(new["v"]) + shaped(hyper["eps"], param))
             grad = coupled({"": grad}, {"": param}, hyper, context.config)[""]
         new["z"] = old["z"] - shaped(rate, param) * grad
         new["x"] = torch.lerp(old["x"], new["z"], shaped(weight, param))
