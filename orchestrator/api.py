@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from orchestrator.launch import Finish, checked_data, open_study, train
-from orchestrator.launch.extend import NOTHING, extension_of
+from orchestrator.launch.extend import NOTHING, Extension, extension_of
 from orchestrator.launch.planned import is_on_demand
 from orchestrator.plan import (
     Estimate,
@@ -93,24 +94,9 @@ def plan_study(study: Study | str | Path, results: str | Path = "results") -> Pl
         return _plan_search(study, folder, slots)
     runs = unique_runs(study.runs())
     trained, own = by_kind(runs)
-    statuses: dict[str, str] = {}
-    measured: dict[str, float] = {}
-    took: list[float] = []
-    extension = NOTHING
-    if (folder / "store.sqlite").is_file():
-        with Store.open(folder) as store:
-            statuses = store.statuses()
-            measured = _seconds_per_step(store, trained)
-            took = [
-                outcome.wall_seconds
-                for outcome in store.outcomes()
-                if outcome.run_id in own and outcome.status == "completed"
-            ]
-            settled = [name for name, status in statuses.items() if status in SETTLED]
-            missing = {name: run for name, run in trained.items() if name not in settled}
-            on_demand = is_on_demand(study, store)
-            extension = extension_of(store, trained, missing, on_demand=on_demand)
-    done = {name for name, status in statuses.items() if status in SETTLED}
+    known = _known(study, folder, trained, own)
+    measured, extension = known.measured, known.extension
+    done = {name for name, status in known.statuses.items() if status in SETTLED}
     left = {name: run for name, run in runs.items() if name not in done}
     lanes, starts = study.execution.lanes, extension.starts
     if study.early_stopping and study.trainable is None:
@@ -119,7 +105,7 @@ def plan_study(study: Study | str | Path, results: str | Path = "results") -> Pl
     expected = (
         estimate(by_kind(left)[0], slots=slots, measured=measured, starts=starts)
         if study.trainable is None
-        else estimate_own(len(left), slots=slots, measured=took)
+        else estimate_own(len(left), slots=slots, measured=known.took)
     )
     if study.resources.cpus is None and packs and study.trainable is None:
         cpus = cpus_a_pack([cores], min(slots, len(packs)))
@@ -142,6 +128,36 @@ def plan_study(study: Study | str | Path, results: str | Path = "results") -> Pl
         networks=networks,
         memory=held,
     )
+
+
+class _Known(NamedTuple):
+    """What the store has of a study's runs."""
+
+    statuses: Mapping[str, str] = MappingProxyType({})
+    measured: Mapping[str, float] = MappingProxyType({})
+    """See ``_seconds_per_step``."""
+    took: Sequence[float] = ()
+    """Seconds of each run of a user's own training that has completed."""
+    extension: Extension = NOTHING
+
+
+def _known(
+    study: Study, folder: Path, trained: Mapping[str, RunConfig], own: Container[str]
+) -> _Known:
+    """Nothing where the study has not begun."""
+    if not (folder / "store.sqlite").is_file():
+        return _Known()
+    with Store.open(folder) as store:
+        statuses = store.statuses()
+        ended = [one for one in store.outcomes() if one.run_id in own]
+        settled = [name for name, status in statuses.items() if status in SETTLED]
+        missing = {name: run for name, run in trained.items() if name not in settled}
+        return _Known(
+            statuses,
+            _seconds_per_step(store, trained),
+            [one.wall_seconds for one in ended if one.status == "completed"],
+            extension_of(store, trained, missing, on_demand=is_on_demand(study, store)),
+        )
 
 
 def _plan_search(study: Study, folder: Path, slots: int) -> Plan:
