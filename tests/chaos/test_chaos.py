@@ -102,6 +102,7 @@ def _weather(
     return found
 
 
+@pytest.mark.chaos
 @pytest.mark.ray
 def test_a_shower_of_kills_changes_no_bit(raylets: Cluster, tmp_path: Path) -> None:
     # Long enough that a kill finds it at work, though the machine is a fast one.
