@@ -80,6 +80,11 @@ class Stack:
     def lanes(self) -> int:
         return len(self.runs)
 
+    @property
+    def outputs(self) -> int:
+        """Of the networks: classes or real targets; one where a loss tells two classes by it."""
+        return 1 if self.runs[0].train.loss == "logistic" else self.arrays.outputs
+
     def _read_runs(self, hyper: set[str] | None = None) -> None:
         """Derives from ``self.runs`` what the step needs of them, on the device.
 
@@ -122,9 +127,8 @@ class Stack:
 
     def _initialize(self, unfold: bool) -> None:
         device, dtype = self.arrays.train[0].device, self.arrays.dtype
-        outputs = 1 if self.runs[0].train.loss == "logistic" else self.arrays.outputs
         module, self.params, self.buffers = models.build_lanes(
-            self.runs, self.arrays.input_shape, outputs, device, dtype
+            self.runs, self.arrays.input_shape, self.outputs, device, dtype
         )
         chosen = self.runs[0].train.precision
         self.network = Network.of(module, LOW.get(chosen), unfold=unfold)

@@ -65,7 +65,11 @@ def load(folder: Path, run_id: str) -> dict[str, Any]:
     Raises:
         CheckpointError: its file is missing, damaged or of another version.
     """
-    saved = checkpoint.load(path_of(folder, run_id))
+    return _read(path_of(folder, run_id))
+
+
+def _read(path: Path) -> dict[str, Any]:
+    saved = checkpoint.load(path)
     if saved.get("format") != _FORMAT:
         raise checkpoint.CheckpointError("it is of another version")
     return saved
@@ -84,10 +88,9 @@ def load_lane(folder: Path, run_id: str, at: int | None) -> StackState | None:
     """
     path = path_of(folder, run_id) if at is None else _lane_path(folder, run_id, at)
     try:
-        saved = checkpoint.load(path)
+        lane: StackState = _read(path)["lane"]
     except checkpoint.CheckpointError:
         return None
-    lane: StackState | None = saved["lane"] if saved.get("format") == _FORMAT else None
     return lane
 
 

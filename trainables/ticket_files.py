@@ -67,9 +67,7 @@ def _ticket(runs: Path, run_id: str, begun: int | None) -> dict[str, Any]:
     if not masks:
         raise CheckpointError("it has no masks")
     ticket = {"model": saved["model"], "masks": masks}
-    start = saved.get("start") or (
-        None if begun is None else saved_run.load_lane(runs, run_id, begun)
-    )
+    start = None if begun is None else saved_run.load_lane(runs, run_id, begun)
     if start is not None:
         tensors = {name: tensor[0] for name, tensor in (start["params"] | start["buffers"]).items()}
         ticket["start"] = _like(saved, masked(tensors, masks))

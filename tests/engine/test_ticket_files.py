@@ -135,19 +135,6 @@ def test_a_start_is_what_the_ticket_trained_from(
     assert "start" not in control
 
 
-def test_a_start_in_the_final_states_own_file_is_taken(study: Study, tmp_path: Path) -> None:
-    name = study.of(1, "reinitialized")
-    path = study.folder / f"runs/{name}.pt"
-    saved = torch.load(path, weights_only=True)
-    ones = {key: torch.ones_like(tensor) for key, tensor in saved["lane"]["params"].items()}
-    saved_run.checkpoint.save(path, saved | {"start": saved["lane"] | {"params": ones}})
-    export_tickets(study.folder, tmp_path)
-    ticket = torch.load(tmp_path / f"tickets/{name}.pt", weights_only=True)
-    for key, tensor in ticket["start"].items():
-        mask = ticket["masks"].get(key, torch.ones_like(tensor))
-        assert torch.equal(tensor, mask.to(tensor.dtype)), "under its mask, as it trained"
-
-
 def test_tensors_that_layers_share_start_together(
     make_run: Maker, data_of: Data, tmp_path: Path
 ) -> None:

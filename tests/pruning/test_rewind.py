@@ -8,12 +8,8 @@ from collections.abc import Callable
 import torch
 
 from trainables import models
-from trainables.arrays import Arrays
 from trainables.configs import RunConfig
-from trainables.data import DataSet
-from trainables.engine import Stack
 from trainables.lanes import Tree, derive
-from trainables.pruning import masks as pruning
 from trainables.pruning import rewind
 
 CPU = torch.device("cpu")
@@ -24,28 +20,6 @@ def _masks(params: Tree) -> Tree:
     generator = torch.Generator().manual_seed(1)
     names = [name for name in params if name.endswith("weight")]
     return {n: torch.rand(params[n].shape, generator=generator) < 0.4 for n in names}
-
-
-def test_rewound_weights_are_those_of_the_snapshot(make_run: Maker, small_data: DataSet) -> None:
-    runs = [make_run(seed=seed) for seed in range(3)]
-    stack = Stack(runs, Arrays.of(small_data, CPU, torch.float32))
-    stack.advance(4)
-    snapshot = {name: tensor.clone() for name, tensor in stack.params.items()}
-    bits = {name: tensor.clone() for name, tensor in snapshot.items()}
-    stack.advance(11)
-    back = rewind.rewound(snapshot, [2, 0, 2])
-    left = _masks(back)
-    state = {**stack.state_dict(), "params": back}
-    pruned = stack.put([runs[2], runs[0], runs[2]], pruning.with_masks(state, left))
-    for name, tensor in pruned.params.items():
-        expected = bits[name][[2, 0, 2]]
-        kept = left.get(name, torch.ones_like(expected, dtype=torch.bool))
-        assert tensor[kept].view(torch.int32).equal(expected[kept].view(torch.int32))
-        assert not tensor[~kept].view(torch.int32).any()
-    pruned.advance(13)
-    for name, tensor in snapshot.items():
-        assert tensor.equal(bits[name]), "a snapshot stays what it is"
-    assert rewind.rewound({}, [0]) == {}
 
 
 def test_reinitialized_weights_are_another_seeds(make_run: Maker) -> None:

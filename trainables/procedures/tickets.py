@@ -245,11 +245,11 @@ def _begun(
 
 
 def _other_weights(fresh: Stack, node: Node, names: Sequence[str]) -> Tree:
-    arrays, outputs = fresh.arrays, fresh.arrays.outputs
-    if fresh.runs[0].train.loss == "logistic":
-        outputs = 1
+    arrays = fresh.arrays
     device = arrays.train[0].device
-    other = rewind.reinitialized(fresh.runs, arrays.input_shape, outputs, device, arrays.dtype)
+    other = rewind.reinitialized(
+        fresh.runs, arrays.input_shape, fresh.outputs, device, arrays.dtype
+    )
     if node.control == "signs":
         return rewind.with_signs(other, fresh.params, names)
     return other

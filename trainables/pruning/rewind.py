@@ -13,17 +13,7 @@ from torch import Tensor
 
 from trainables import models
 from trainables.configs.run import RunConfig
-from trainables.lanes import Tree, derive, select
-
-
-def rewound(snapshot: Mapping[str, Tensor], lanes: Sequence[int]) -> Tree:
-    """Weights (or buffers) of these lanes of a snapshot, bit for bit; a lane may come twice.
-
-    Frankle & Carbin 2019 take those of step 0, Frankle et al. 2020 (arXiv 1912.05671) of step k.
-    """
-    first = next(iter(snapshot.values()), None)
-    device = None if first is None else first.device
-    return select(snapshot, torch.tensor(list(lanes), device=device))
+from trainables.lanes import Tree, derive
 
 
 def reinitialized(

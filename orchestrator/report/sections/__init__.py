@@ -38,8 +38,7 @@ from orchestrator.report.sections.rules.trials import by_rule
 from orchestrator.report.sections.schedules import schedules_section
 from orchestrator.report.sections.setup import setup_section
 
-SECTIONS: list[Callable[[Results], Section | None]] = [
-    setup_section,
+_OF_SEVERAL: tuple[Callable[[Results], Section | None], ...] = (
     headline_section,
     front_section,
     ranking_section,
@@ -49,6 +48,11 @@ SECTIONS: list[Callable[[Results], Section | None]] = [
     interaction_section,
     horizon_section,
     range_test_section,
+)
+"""Sections that compare configurations."""
+SECTIONS: list[Callable[[Results], Section | None]] = [
+    setup_section,
+    *_OF_SEVERAL,
     curves_section,
     schedules_section,
     failures_section,
@@ -82,18 +86,6 @@ OF_LARGE_BATCH: list[Callable[[LargeBatch], Section | None]] = [
     plan_section,
 ]
 """Those of a study that varies the batch size and trains to a target."""
-_OF_SEVERAL = (
-    headline_section,
-    front_section,
-    ranking_section,
-    basin_section,
-    sensitivity_section,
-    heat_map_section,
-    interaction_section,
-    horizon_section,
-    range_test_section,
-)
-"""Sections that compare configurations."""
 _OF_ALL = (setup_section, range_test_section, schedules_section, failures_section)
 """Sections that see range tests, too; to others they would look like bad configurations."""
 _BY_RULE = (basin_section, heat_map_section)
