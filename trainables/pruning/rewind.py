@@ -1,4 +1,4 @@
-"""What weights a pruned network trains from: those of a snapshot, or controls in their place.
+"""Controls in the place of a ticket: other first weights, or its mask at other places.
 
 All are pure: nothing given is changed. Masks are applied afterwards (``masks.with_masks``).
 """
