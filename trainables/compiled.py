@@ -16,6 +16,7 @@ from torch import Tensor
 from torch.utils import _pytree as pytree
 
 from trainables.configs.run import RunConfig
+from trainables.optimizers import OPTIMIZERS
 from trainables.step import Inputs, Method, Outcome, train_step
 
 _MOST_PROGRAMS = 1000
@@ -69,8 +70,8 @@ class Program:
 
 def refusal(runs: Sequence[RunConfig]) -> str | None:
     """Why the step of these runs (of one fusion key) is not compiled, if it is not."""
-    if runs[0].optimizer.name == "sls":
-        return "a line search reads from the device"
+    if (why := OPTIMIZERS[runs[0].optimizer.name].not_compiled) is not None:
+        return why
     if runs[0].train.batch_growth is not None:
         return "batches grow"
     return None

@@ -134,7 +134,7 @@ class Stack:
         self.network = Network.of(module, LOW.get(chosen), unfold=unfold)
         self._method = Method.of(self.network, self.runs[0])
         self._optimizer = self._method.optimizer
-        self.state: State = self._optimizer.init(self.params, self.runs[0].optimizer)
+        self.state: State = self._method.init(self.params)
         self._scale = precision.first_scale(chosen, self.lanes, device)
         self._grad_norm = torch.zeros(self.lanes, device=device)
         self._average: Tree = {}
@@ -223,7 +223,7 @@ class Stack:
             with contextlib.suppress(Exception):
                 return self.program(inputs)
             self.program = None
-        return train_step(self._method, inputs, share, watched=watched)
+        return train_step(self._method, inputs, share, self.updates, watched=watched)
 
     def compile(self) -> Program:
         """The step of this stack, compiled, for stacks of its fusion key and at most its width.
@@ -321,7 +321,7 @@ class Stack:
     def begun_with(self, params: Tree, buffers: Tree) -> StackState:
         """The state of a stack like this one, before its first step, that begins with these."""
         average = {} if self._averaging is None else self._averaging.begin(params, buffers)
-        state = self._optimizer.init(params, self.runs[0].optimizer)
+        state = self._method.init(params)
         begun = {"params": params, "buffers": buffers, "state": state, "average": average}
         return {**self.state_dict(), **begun}
 

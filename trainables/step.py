@@ -12,7 +12,8 @@ from trainables import precision
 from trainables.clipping import Bounds, clip
 from trainables.configs.optimizers import Optimizer as OptimizerConfig
 from trainables.configs.run import RunConfig
-from trainables.forward import Network, training_losses
+from trainables.curvature.local import Curvature
+from trainables.forward import Network
 from trainables.gradients import Batch, batch_gradients, uphill
 from trainables.lanes import State, Tree, square_norm
 from trainables.losses import Loss, training_loss
@@ -26,6 +27,9 @@ class Method:
 
     network: Network
     loss: Loss
+    """With label smoothing."""
+    loss_name: str
+    label_smoothing: float
     optimizer: Optimizer
     config: OptimizerConfig
     """For what lanes share (flags such as ``nesterov``)."""
@@ -37,7 +41,16 @@ class Method:
         """That of any lane of the stack."""
         train, optimizer = run.train, OPTIMIZERS[run.optimizer.name]
         loss = training_loss(train.loss, train.label_smoothing)
-        return cls(network, loss, optimizer, run.optimizer, train.accumulate)
+        names = train.loss, train.label_smoothing
+        return cls(network, loss, *names, optimizer, run.optimizer, train.accumulate)
+
+    def init(self, params: Tree) -> State:
+        """The optimizer's state before the first step.
+
+        Raises:
+            ValueError: the optimizer does not do for the network.
+        """
+        return self.optimizer.init(params, self.config, self.network)
 
 
 class Inputs(NamedTuple):
@@ -92,7 +105,9 @@ class Outcome(NamedTuple):
     """Where the step was watched: at the weights that it begins with, SAM or not."""
 
 
-def train_step(method: Method, inputs: Inputs, share: float, *, watched: bool = False) -> Outcome:
+def train_step(
+    method: Method, inputs: Inputs, share: float, updates: int = 0, *, watched: bool = False
+) -> Outcome:
     """The gradients of a batch and the optimizer's update. Nothing given is changed.
 
     Masked weights are no part of the network: their gradients are 0 before anything looks at them
@@ -101,22 +116,25 @@ def train_step(method: Method, inputs: Inputs, share: float, *, watched: bool = 
 
     Args:
         share: examples of the batch / training examples.
+        updates: optimizer steps before this one; only a step that is not compiled looks at them.
         watched: also gives the gradients' square norms; the batch is trained in parts.
     """
-    batch, params = inputs.batch, inputs.params
+    params = inputs.params
     found = gradients_at(method, inputs, params, watched=watched)
     gradients = found.gradients
     if inputs.sam is not None:
         gradients = gradients_at(method, inputs, uphill(params, gradients, inputs.sam)).gradients
-
-    def loss_at(params: Tree) -> Tensor:
-        """Each lane's loss (L,) on the batch, whole, with other weights."""
-        x, targets, keys, _ = batch
-        return training_losses(
-            method.network, params, inputs.buffers, x, targets, method.loss, keys
-        )
-
-    context = Context(method.config, found.losses, share, loss_at)
+    around = Curvature(
+        network=method.network,
+        buffers=inputs.buffers,
+        batch=inputs.batch._replace(scale=None),
+        name=method.loss_name,
+        label_smoothing=method.label_smoothing,
+        loss=method.loss,
+        parts=method.parts,
+        restrict=lambda tree: masked(tree, inputs.masks),
+    )
+    context = Context(method.config, found.losses, share, around.losses, updates, around)
     clipped = clip(gradients, inputs.bounds)
     new, state = method.optimizer.update(clipped, inputs.state, params, inputs.hyper, context)
     new = masked(new, inputs.masks)

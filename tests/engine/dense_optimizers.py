@@ -10,7 +10,12 @@ import math
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
+
+from trainables.forward import Network
+
+NETWORK = Network.of(nn.Identity())
+"""For methods that do not look at it."""
 
 
 class Dense:

@@ -23,7 +23,8 @@ from tests.engine import (
 from tests.pruning import test_criteria, test_masked_training
 from trainables import configs, losses, optimizers
 from trainables.configs.run import SCORES, LossName
-from trainables.pruning import criteria, derivatives
+from trainables.curvature import objective
+from trainables.pruning import criteria
 
 TABLES: dict[str, tuple[Iterable[str], list[Callable[..., None]]]] = {
     "optimizers": (configs.OPTIMIZERS, [test_optimizers.test_equals_its_oracle]),
@@ -102,7 +103,7 @@ def test_every_entry_is_implemented_under_its_own_name() -> None:
         for name, kind in table.items():
             assert kind.__dataclass_fields__["name"].default == name
     assert optimizers.OPTIMIZERS.keys() == configs.OPTIMIZERS.keys()
-    assert derivatives.MEAN_LOSSES.keys() == losses.LOSSES.keys()
+    assert objective.MEAN_LOSSES.keys() == losses.LOSSES.keys()
     assert losses.LOSSES.keys() == SCORES.keys() == set(get_args(LossName))
 
 

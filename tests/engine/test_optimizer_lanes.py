@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 import torch
 
+from tests.engine.dense_optimizers import NETWORK
 from trainables.arrays import Arrays
 from trainables.configs import RunConfig
 from trainables.configs.optimizers import OPTIMIZERS as CONFIGS
@@ -89,7 +90,7 @@ def test_zero_gradients_and_a_broken_lane(name: str) -> None:
     configs = [CONFIGS[name](lr=lr) for lr in (0.1, 0.2, 0.3)]
 
     def train(*, broken: bool) -> tuple[dict[str, torch.Tensor], dict[str, torch.Tensor]]:
-        params, state = start, OPTIMIZERS[name].init(start, configs[0])
+        params, state = start, OPTIMIZERS[name].init(start, configs[0], NETWORK)
         for step in range(6):
             numbers = torch.Generator().manual_seed(step)
             grads = {key: torch.randn(p.shape, generator=numbers) for key, p in start.items()}

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from tests.engine import dense_optimizers as dense
+from tests.engine.dense_optimizers import NETWORK
 from trainables.configs.optimizers import OPTIMIZERS as CONFIGS
 from trainables.configs.optimizers import (
     AdaDelta,
@@ -268,7 +269,7 @@ def test_equals_its_oracle(name: str, lanes: list[Any]) -> None:
         for key, shape in SHAPES.items()
     }
     ours, steps = OPTIMIZERS[name], FEWER_STEPS.get(name, STEPS)
-    params, state = start, ours.init(start, lanes[0])
+    params, state = start, ours.init(start, lanes[0], NETWORK)
     hyper = hyperparameters(lanes, torch.device("cpu"))
     rates = torch.tensor([config.lr for config in lanes], dtype=torch.float64)
     for step in range(steps):
@@ -315,7 +316,10 @@ def test_vectors_are_spared_the_decay(name: str, *, decoupled: bool) -> None:
     def train(**more: Any) -> dict[str, Tensor]:
         config = kind(**options, **more)
         ours, params = OPTIMIZERS[name], start
-        state, hyper = ours.init(start, config), hyperparameters([config] * 2, torch.device("cpu"))
+        state, hyper = (
+            ours.init(start, config, NETWORK),
+            hyperparameters([config] * 2, torch.device("cpu")),
+        )
         for step in range(7):
             context = Context(config, _loss(params), 0.1, _loss)
             params, state = ours.update(_gradient(params, step), state, params, hyper, context)
@@ -339,7 +343,7 @@ def test_muon_is_near_torch_in_bfloat16() -> None:
     generator = torch.Generator().manual_seed(5)
     start = torch.randn(1, 5, 3, generator=generator)
     config = Muon(weight_decay=0.1)
-    params, state = {"weight": start}, OPTIMIZERS["muon"].init({"weight": start}, config)
+    params, state = {"weight": start}, OPTIMIZERS["muon"].init({"weight": start}, config, NETWORK)
     theirs = start[0].clone().requires_grad_()
     optimizer = torch.optim.Muon([theirs], lr=0.02, weight_decay=0.1)
     hyper = hyperparameters([config], torch.device("cpu"))
@@ -355,7 +359,7 @@ def test_muon_is_near_torch_in_bfloat16() -> None:
 
 def test_muon_without_matrices_is_refused() -> None:
     with pytest.raises(ValueError, match="muon needs a model with matrices"):
-        OPTIMIZERS["muon"].init({"bias": torch.zeros(2, 3)}, Muon())
+        OPTIMIZERS["muon"].init({"bias": torch.zeros(2, 3)}, Muon(), NETWORK)
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])

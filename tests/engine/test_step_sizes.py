@@ -10,6 +10,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from tests.engine.dense_optimizers import NETWORK
 from trainables.arrays import Arrays
 from trainables.configs import RunConfig
 from trainables.configs.optimizers import BarzilaiBorwein, ScheduleFreeSgd, Sls, Sps
@@ -37,7 +38,7 @@ def _quadratic(point: Tensor) -> tuple[Tensor, Tensor]:
 def _descend(config: Sps | Sls | BarzilaiBorwein, steps: int) -> list[Tensor]:
     params = {"x": torch.tensor([[1.0, -2.0, 0.7]], dtype=torch.float64)}
     optimizer = OPTIMIZERS[config.name]
-    state = optimizer.init(params, config)
+    state = optimizer.init(params, config, NETWORK)
     hyper = hyperparameters([config], torch.device("cpu"))
     points = [params["x"]]
     for _ in range(steps):
@@ -55,7 +56,7 @@ def test_polyak_finds_the_step_of_a_round_bowl() -> None:
     h = CURVATURES[:, None]
     context = Context(config, 0.5 * (h * start**2).sum(1), 1.0, _no_loss)
     hyper = hyperparameters([config] * 3, torch.device("cpu"))
-    state = OPTIMIZERS["sps"].init({"x": start}, config)
+    state = OPTIMIZERS["sps"].init({"x": start}, config, NETWORK)
     params, _ = OPTIMIZERS["sps"].update({"x": h * start}, state, {"x": start}, hyper, context)
     assert params["x"].abs().max() < 1e-15
 
@@ -68,7 +69,7 @@ def test_polyak_interpolates_least_squares() -> None:
     config = Sps(c=0.5, max_step=1e6, smooth=False)
     hyper = hyperparameters([config], torch.device("cpu"))
     params = {"x": torch.zeros(1, 5, dtype=torch.float64)}
-    state = OPTIMIZERS["sps"].init(params, config)
+    state = OPTIMIZERS["sps"].init(params, config, NETWORK)
     for step in range(600):
         row = rows[step % 3]
         residual = params["x"] @ row - row @ solution
@@ -125,7 +126,7 @@ def _search(config: Sls) -> tuple[Tensor, int]:
     trials.clear()
     hyper = hyperparameters([config] * 3, torch.device("cpu"))
     optimizer = OPTIMIZERS["sls"]
-    state = optimizer.init({"x": start}, config)
+    state = optimizer.init({"x": start}, config, NETWORK)
     grads = {"x": curvatures * start}
     params, _ = optimizer.update(grads, state, {"x": start}, hyper, context)
     return params["x"], len(trials)
@@ -172,7 +173,7 @@ def test_barzilai_borwein_keeps_its_step_where_the_curvature_is_negative() -> No
     config = BarzilaiBorwein(first_step=0.1)
     hyper = hyperparameters([config], torch.device("cpu"))
     params = {"x": torch.ones(1, 3, dtype=torch.float64)}
-    state = OPTIMIZERS["barzilai_borwein"].init(params, config)
+    state = OPTIMIZERS["barzilai_borwein"].init(params, config, NETWORK)
     for _ in range(4):
         context = Context(config, torch.zeros(1), 1.0, _no_loss)
         grads = {"x": -params["x"]}

@@ -14,13 +14,13 @@ from torch.func import functional_call
 
 from trainables.arrays import Arrays
 from trainables.configs import Mlp, RunConfig, UserModel
+from trainables.curvature.objective import MEAN_LOSSES, Objective
 from trainables.data import DataSet
 from trainables.engine import Stack
 from trainables.lanes import Tree, derive, select
 from trainables.losses import LOSSES
 from trainables.pruning import connectivity, masks
 from trainables.pruning.criteria import CRITERIA, ITERATIONS, Evidence, prune, synflow
-from trainables.pruning.derivatives import MEAN_LOSSES, Objective
 
 CPU = torch.device("cpu")
 Maker = Callable[..., RunConfig]

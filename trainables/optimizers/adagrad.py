@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from trainables.configs.optimizers import Optimizer as OptimizerConfig
+from trainables.forward import Network
 from trainables.lanes import State, Tree
 from trainables.optimizers.base import (
     Context,
@@ -21,7 +22,7 @@ from trainables.optimizers.base import (
 )
 
 
-def _init_adagrad(params: Tree, config: OptimizerConfig) -> State:
+def _init_adagrad(params: Tree, config: OptimizerConfig, network: Network) -> State:
     return {"sum": zeros_like(params)}
 
 
@@ -44,7 +45,7 @@ def _update_adagrad(
     return each(rule, params, coupled(grads, params, hyper, context.config), state)
 
 
-def _init_adadelta(params: Tree, config: OptimizerConfig) -> State:
+def _init_adadelta(params: Tree, config: OptimizerConfig, network: Network) -> State:
     return {"v": zeros_like(params), "steps": zeros_like(params)}
 
 

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from trainables.configs.optimizers import Optimizer as OptimizerConfig
+from trainables.forward import Network
 from trainables.lanes import State, Tree
 from trainables.optimizers.base import (
     Context,
@@ -23,7 +24,9 @@ from trainables.optimizers.base import (
 )
 
 
-def init(params: Tree, config: OptimizerConfig, *, slots: tuple[str, ...] = ("m", "v")) -> State:
+def init(
+    params: Tree, config: OptimizerConfig, network: Network, *, slots: tuple[str, ...] = ("m", "v")
+) -> State:
     """Moments of 0 and a count of steps, for Adam and its kin."""
     return {slot: zeros_like(params) for slot in slots} | {"count": {"": zeros(params)}}
 

@@ -7,6 +7,7 @@ from torch import Tensor
 
 from trainables.configs.optimizers import NAdam, RAdam
 from trainables.configs.optimizers import Optimizer as OptimizerConfig
+from trainables.forward import Network
 from trainables.lanes import State, Tree
 from trainables.optimizers.adam import init
 from trainables.optimizers.base import (
@@ -25,8 +26,8 @@ from trainables.optimizers.base import (
 )
 
 
-def _init_nadam(params: Tree, config: OptimizerConfig) -> State:
-    return init(params, config) | {"product": {"": zeros(params) + 1}}
+def _init_nadam(params: Tree, config: OptimizerConfig, network: Network) -> State:
+    return init(params, config, network) | {"product": {"": zeros(params) + 1}}
 
 
 def _update_nadam(

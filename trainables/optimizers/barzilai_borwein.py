@@ -6,11 +6,12 @@ import torch
 
 from trainables.configs.optimizers import BarzilaiBorwein
 from trainables.configs.optimizers import Optimizer as OptimizerConfig
+from trainables.forward import Network
 from trainables.lanes import State, Tree, dot
 from trainables.optimizers.base import Context, Hyper, Optimizer, shaped, zeros, zeros_like
 
 
-def _init(params: Tree, config: OptimizerConfig) -> State:
+def _init(params: Tree, config: OptimizerConfig, network: Network) -> State:
     return {
         "params": dict(params),
         "grads": zeros_like(params),

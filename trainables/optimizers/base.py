@@ -9,6 +9,8 @@ import torch
 from torch import Tensor
 
 from trainables.configs.optimizers import Optimizer as OptimizerConfig
+from trainables.curvature.local import Curvature
+from trainables.forward import Network
 from trainables.lanes import State, Tree, norm, per_lane
 
 Hyper = Mapping[str, Tensor]
@@ -27,6 +29,23 @@ class Context(NamedTuple):
     """Batch size / training examples."""
     loss_at: Callable[[Tree], Tensor]
     """(params) → each lane's loss on this batch with other weights, (L,): a forward pass."""
+    updates: int = 0
+    """Steps that the optimizer has taken before this one, in all lanes."""
+    around: Curvature | None = None
+    """None only where there is no network, as in a test."""
+
+    @property
+    def curvature(self) -> Curvature:
+        """The loss of this batch around the weights, for methods of second order."""
+        assert self.around is not None
+        return self.around
+
+    def due(self, every: int) -> bool:
+        """Whether what is done every so many steps is done in this one; it is in the first."""
+        return self.updates % every == 0
+
+
+Precondition = Callable[[Tree, State, Hyper, OptimizerConfig, Network], Tree]
 
 
 def _same(params: Tree, state: State) -> Tree:
@@ -34,16 +53,23 @@ def _same(params: Tree, state: State) -> Tree:
 
 
 class Optimizer(NamedTuple):
-    """``init(params, config) → state``; ``update(grads, state, params, hyper, context) →
-    (params, state)``; ``evaluated(params, state) → params``, the weights to evaluate where
+    """``init(params, config, network) → state``; ``update(grads, state, params, hyper, context)
+    → (params, state)``; ``evaluated(params, state) → params``, the weights to evaluate where
     they are not those that train.
 
     All are pure: no tensor given is changed. Whatever varies from lane to lane is in ``hyper``.
+    ``init`` may refuse a network with a ``ValueError``.
     """
 
-    init: Callable[[Tree, OptimizerConfig], State]
+    init: Callable[[Tree, OptimizerConfig, Network], State]
     update: Callable[[Tree, State, Tree, Hyper, Context], tuple[Tree, State]]
     evaluated: Callable[[Tree, State], Tree] = _same
+    not_compiled: str | None = None
+    """Why its step cannot be compiled, if it cannot: it reads from the device, does not do the
+    same in all steps, or asks for more than gradients."""
+    precondition: Precondition | None = None
+    """``(vector, state, hyper, config, network) → P⁻¹ vector``: what takes a gradient's place, as
+    far as that is linear with the state held fixed (no momentum, rate, decay or clipping)."""
 
 
 Rule = Callable[[Tensor, Tensor, Tree], tuple[Tensor, Tree]]

@@ -7,6 +7,7 @@ from torch import Tensor
 
 from trainables.configs.optimizers import Lamb, Lars
 from trainables.configs.optimizers import Optimizer as OptimizerConfig
+from trainables.forward import Network
 from trainables.lanes import State, Tree
 from trainables.optimizers.base import (
     Context,
@@ -31,7 +32,7 @@ def _trust(weights: Tensor, size: Tensor) -> Tensor:
     return torch.where(positive, weights / torch.where(positive, size, 1), 1)
 
 
-def _init_lars(params: Tree, config: OptimizerConfig) -> State:
+def _init_lars(params: Tree, config: OptimizerConfig, network: Network) -> State:
     return {"momentum": zeros_like(params)}
 
 
@@ -62,7 +63,7 @@ def _update_lars(
     return each(rule, params, grads, state)
 
 
-def _init_lamb(params: Tree, config: OptimizerConfig) -> State:
+def _init_lamb(params: Tree, config: OptimizerConfig, network: Network) -> State:
     count = {"": zeros(params)}
     return {"m": zeros_like(params), "v": zeros_like(params), "count": count}
 

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from trainables.configs.optimizers import Optimizer as OptimizerConfig
 from trainables.configs.optimizers import Sls
+from trainables.forward import Network
 from trainables.lanes import State, Tree, dot
 from trainables.optimizers.base import Context, Hyper, Optimizer, shaped, zeros
 
@@ -18,7 +19,7 @@ _LAG_ELSEWHERE = 2
 """How many trials later it is asked whether the search is over, by type of device."""
 
 
-def _init(params: Tree, config: OptimizerConfig) -> State:
+def _init(params: Tree, config: OptimizerConfig, network: Network) -> State:
     return {"step": {"": zeros(params)}}
 
 
@@ -87,4 +88,4 @@ def _moved(params: Tree, grads: Tree, step: Tensor) -> Tree:
     }
 
 
-sls = Optimizer(_init, _update)
+sls = Optimizer(_init, _update, not_compiled="a line search reads from the device")

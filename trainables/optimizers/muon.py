@@ -7,6 +7,7 @@ from torch import Tensor
 
 from trainables.configs.optimizers import Muon
 from trainables.configs.optimizers import Optimizer as OptimizerConfig
+from trainables.forward import Network
 from trainables.lanes import State, Tree
 from trainables.optimizers.adam import adamw
 from trainables.optimizers.base import (
@@ -25,12 +26,12 @@ from trainables.optimizers.base import (
 _A, _B, _C = 3.4445, -4.7750, 2.0315
 
 
-def _init(params: Tree, config: OptimizerConfig) -> State:
+def _init(params: Tree, config: OptimizerConfig, network: Network) -> State:
     matrices = {name: param for name, param in params.items() if is_matrix(param)}
     if not matrices:
         raise ValueError("muon needs a model with matrices; this one has only vectors")
     others = {name: param for name, param in params.items() if name not in matrices}
-    vectors = adamw.init(others, config) if others else {}
+    vectors = adamw.init(others, config, network) if others else {}
     return {"momentum": zeros_like(matrices)} | vectors
 
 

@@ -7,6 +7,7 @@ from torch import Tensor
 
 from trainables.configs.optimizers import Optimizer as OptimizerConfig
 from trainables.configs.optimizers import RmsProp
+from trainables.forward import Network
 from trainables.lanes import State, Tree
 from trainables.optimizers.base import (
     Context,
@@ -23,7 +24,7 @@ from trainables.optimizers.base import (
 )
 
 
-def _init(params: Tree, config: OptimizerConfig) -> State:
+def _init(params: Tree, config: OptimizerConfig, network: Network) -> State:
     assert isinstance(config, RmsProp)
     slots = ("v", "momentum", *(["mean"] if config.centered else []))
     return {slot: zeros_like(params) for slot in slots}

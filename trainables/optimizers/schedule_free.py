@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from trainables.configs.optimizers import Optimizer as OptimizerConfig
+from trainables.forward import Network
 from trainables.lanes import State, Tree
 from trainables.optimizers.base import (
     Context,
@@ -25,12 +26,12 @@ from trainables.optimizers.base import (
 )
 
 
-def _init(params: Tree, config: OptimizerConfig) -> State:
+def _init(params: Tree, config: OptimizerConfig, network: Network) -> State:
     return {"x": dict(params), "z": dict(params), "total": {"": zeros(params)}}
 
 
-def _init_adamw(params: Tree, config: OptimizerConfig) -> State:
-    return _init(params, config) | {"v": zeros_like(params), "count": {"": zeros(params)}}
+def _init_adamw(params: Tree, config: OptimizerConfig, network: Network) -> State:
+    return _init(params, config, network) | {"v": zeros_like(params), "count": {"": zeros(params)}}
 
 
 def _update(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from trainables.configs.optimizers import Optimizer as OptimizerConfig
 from trainables.configs.optimizers import Sgd
+from trainables.forward import Network
 from trainables.lanes import State, Tree
 from trainables.optimizers.base import (
     Context,
@@ -17,7 +18,7 @@ from trainables.optimizers.base import (
 )
 
 
-def _init(params: Tree, config: OptimizerConfig) -> State:
+def _init(params: Tree, config: OptimizerConfig, network: Network) -> State:
     return {"momentum": zeros_like(params)}
 
 

@@ -7,20 +7,19 @@ training measures (``noise_scale``), which sees no Hessian.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 import torch
-from torch import Tensor
 
 from trainables import averaging
+from trainables.curvature.objective import Objective
+from trainables.curvature.products import Product, hessian
 from trainables.engine import Stack
 from trainables.gradients import Batch, batch_gradients, in_parts
 from trainables.lanes import Tree, dot
 from trainables.losses import LOSSES
-from trainables.pruning.derivatives import Objective, gradient_of
 from trainables.pruning.masks import masked
 
 Column = npt.NDArray[np.float64]
@@ -88,23 +87,8 @@ def full_noise_scale(stack: Stack) -> FullNoiseScale:
     return FullNoiseScale(**dict(zip(names, values, strict=True)))
 
 
-def _hessian(stack: Stack, batch: Batch) -> tuple[Callable[[Tree], Tree], Tree]:
+def _hessian(stack: Stack, batch: Batch) -> tuple[Product, Tree]:
     """v → H v of each lane's mean loss on the batch, and its gradient; masked weights are 0."""
-    leaves = {name: p.detach().clone().requires_grad_() for name, p in stack.params.items()}
     objective = Objective(stack.network, stack.buffers, batch, stack.runs[0].train.loss)
-    with torch.enable_grad():
-        gradient = gradient_of(objective(leaves).sum(), leaves, again=True)
-
-    def product(vector: Tree) -> Tree:
-        along = [(g * vector[name]).sum() for name, g in gradient.items() if g.requires_grad]
-        value: Tensor = torch.stack(along).sum()
-        found = torch.autograd.grad(
-            value,
-            list(leaves.values()),
-            retain_graph=True,
-            allow_unused=True,
-            materialize_grads=True,
-        )
-        return masked(dict(zip(leaves, found, strict=True)), stack.masks)
-
-    return product, masked({name: g.detach() for name, g in gradient.items()}, stack.masks)
+    product, gradient = hessian(objective, stack.params)
+    return lambda vector: masked(product(vector), stack.masks), masked(gradient, stack.masks)

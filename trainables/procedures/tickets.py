@@ -17,12 +17,12 @@ from trainables.configs.base import steps_in, to_plain
 from trainables.configs.lottery import Node
 from trainables.configs.run import RunConfig, fusion_key, length, step_ends
 from trainables.configs.schedules import Constant, Plateau
+from trainables.curvature.objective import Objective
 from trainables.engine import Stack
 from trainables.gradients import Batch
 from trainables.lanes import Tree, derive
 from trainables.pruning import masks, rewind
 from trainables.pruning.criteria import Evidence, prune
-from trainables.pruning.derivatives import Objective
 from trainables.schedules import table
 from trainables.stack_state import StackState, join, take
 

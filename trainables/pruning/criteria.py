@@ -15,9 +15,9 @@ from typing import Literal
 import torch
 from torch import Tensor
 
+from trainables.curvature.objective import Objective, gradient, gradient_of, hessian_of_gradient
 from trainables.forward import outputs
 from trainables.lanes import Tree, derive
-from trainables.pruning.derivatives import Objective, gradient, gradient_of, hessian_of_gradient
 from trainables.pruning.masks import masked, remaining
 from trainables.pruning.selection import layerwise, overall, staying
 

@@ -1,4 +1,4 @@
-"""First and second derivatives of each lane's loss, for criteria that look at the data.
+"""First and second derivatives of each lane's loss, through autograd.
 
 They go through autograd twice, which the losses' own gradients (``losses``) do not bear; so the
 losses are written here once more, as PyTorch has them.
@@ -7,7 +7,7 @@ losses are written here once more, as PyTorch has them.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import NamedTuple
 
 import torch
@@ -53,20 +53,30 @@ class Objective(NamedTuple):
     buffers: Tree
     batch: Batch
     loss: str
-    """A name of ``MEAN_LOSSES``. Labels are not smoothed."""
+    """A name of ``MEAN_LOSSES``."""
+    label_smoothing: float = 0.0
 
     def __call__(self, params: Tree) -> Tensor:
         """(L,), with a way back for autograd."""
+        outputs, targets = self.outputs(params), self.batch.targets
+        losses = MEAN_LOSSES[self.loss](outputs, targets)
+        if self.label_smoothing:
+            chosen = outputs.gather(-1, targets.unsqueeze(-1)).squeeze(-1)
+            lead = chosen - outputs.mean(-1)
+            losses = losses + self.label_smoothing * lead.flatten(1).mean(1)
+        return losses
+
+    def outputs(self, params: Tree) -> Tensor:
+        """(L, B, …, C), with a way back for autograd."""
         batch = self.batch
         exact = dataclasses.replace(self.network, low=None)
         outputs, _ = training_pass(exact, params, self.buffers, batch.x, batch.keys)
-        dtype = next(iter(params.values())).dtype
-        return MEAN_LOSSES[self.loss](outputs.to(dtype), batch.targets)
+        return outputs.to(next(iter(params.values())).dtype)
 
 
 def gradient(objective: Objective, params: Tree, names: Sequence[str]) -> Tree:
     """∂f/∂w of each lane by the parameters of these names, (L, …)."""
-    leaves = _leaves(params, names)
+    leaves = leaves_of(params, names)
     with torch.enable_grad():
         return gradient_of(objective(params | leaves).sum(), leaves)
 
@@ -76,7 +86,7 @@ def hessian_of_gradient(objective: Objective, params: Tree, masks: Tree) -> Tree
 
     Lanes share nothing, so the gradient of Σ gᵀ stop(g) over lanes is each lane's own H g.
     """
-    leaves = _leaves(params, [*masks])
+    leaves = leaves_of(params, [*masks])
     with torch.enable_grad():
         found = gradient_of(objective(params | leaves).sum(), leaves, again=True)
         length = sum((g * (g.detach() * masks[name])).sum() for name, g in found.items())
@@ -84,7 +94,8 @@ def hessian_of_gradient(objective: Objective, params: Tree, masks: Tree) -> Tree
         return gradient_of(length, leaves)
 
 
-def _leaves(params: Tree, names: Sequence[str]) -> Tree:
+def leaves_of(params: Tree, names: Iterable[str]) -> Tree:
+    """Copies of the parameters of these names, from which derivatives are taken."""
     return {name: params[name].detach().clone().requires_grad_() for name in names}
 
 

@@ -1,0 +1,1 @@
+"""What a batch says of the loss around the weights: derivatives of second order, lane by lane."""

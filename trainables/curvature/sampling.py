@@ -1,0 +1,67 @@
+"""Random numbers of a step for estimates of curvature, and targets drawn from a model.
+
+They are pure functions of a lane's key of the step (``Batch.keys``) and a number of the call, as
+dropout's are: the same packed, solo, resumed, and on any device.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+from trainables.lanes import Tree, uniform
+
+_FIRST_CALL = 1 << 20
+"""Calls below are dropout's."""
+
+
+def numbers(keys: Tensor, call: int, shape: tuple[int, ...]) -> Tensor:
+    """Uniform in (0, 1), (L, *shape) float32, of each lane's own."""
+    wide = keys.view(-1, *[1] * len(shape))
+    return uniform(wide, _FIRST_CALL + call, shape) + 2.0**-25
+
+
+def signs(params: Tree, keys: Tensor, call: int) -> Tree:
+    """±1 with equal chances (Rademacher), like the parameters.
+
+    Args:
+        call: two calls of a step with different numbers are independent; a call takes as many
+            numbers from here on as there are parameters.
+    """
+    found = {}
+    for index, (name, param) in enumerate(params.items()):
+        draws = numbers(keys, call + index, tuple(param.shape[1:]))
+        found[name] = torch.where(draws < 0.5, -1, 1).to(param.dtype)
+    return found
+
+
+def _classes(z: Tensor, draws: Tensor) -> Tensor:
+    """y ~ softmax(z), by its distribution function: (L, B, …) int64."""
+    below = z.softmax(-1).cumsum(-1) < draws[..., :1]
+    return below.sum(-1).clamp(max=z.shape[-1] - 1)
+
+
+def _two_classes(z: Tensor, draws: Tensor) -> Tensor:
+    """y ~ Bernoulli(σ(z)), (L, B) int64."""
+    return (draws.squeeze(-1) < z.squeeze(-1).sigmoid()).to(torch.int64)
+
+
+def _normal(z: Tensor, draws: Tensor) -> Tensor:
+    """y ~ N(z, I), by the inverse distribution function: like z."""
+    return z + 2**0.5 * torch.erfinv(2 * draws.to(z.dtype) - 1)
+
+
+DRAWN: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
+    "cross_entropy": _classes,
+    "logistic": _two_classes,
+    "quadratic": _normal,
+}
+"""Loss → (outputs z (L, B, …, C), uniform numbers like z) → targets of the distribution whose
+negative log-likelihood the loss is."""
+
+
+def drawn(loss: str, outputs: Tensor, keys: Tensor, call: int) -> Tensor:
+    """Targets as the model with these outputs would have them."""
+    return DRAWN[loss](outputs, numbers(keys, call, tuple(outputs.shape[1:])))
