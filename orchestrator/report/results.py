@@ -169,6 +169,11 @@ def build_results(
     )
 
 
+def time_column(history: pd.DataFrame) -> str:
+    """``epoch``; or ``step`` where training is shorter than two epochs."""
+    return "epoch" if history["epoch"].max() >= 2 else "step"
+
+
 RANGE_TEST = "range_test"
 
 

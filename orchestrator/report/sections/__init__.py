@@ -7,6 +7,7 @@ from orchestrator.report.results import Results, candidates, dense_only, each_ne
 from orchestrator.report.sections.basin import basin_section
 from orchestrator.report.sections.curves import curves_section
 from orchestrator.report.sections.failures import failures_section
+from orchestrator.report.sections.flags import flags_section
 from orchestrator.report.sections.front import front_section
 from orchestrator.report.sections.headline import headline_section
 from orchestrator.report.sections.heat_map import heat_map_section
@@ -40,6 +41,7 @@ from orchestrator.report.sections.setup import setup_section
 
 _OF_SEVERAL: tuple[Callable[[Results], Section | None], ...] = (
     headline_section,
+    flags_section,
     front_section,
     ranking_section,
     basin_section,

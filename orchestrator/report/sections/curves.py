@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from orchestrator.report.figures import draw_curves
-from orchestrator.report.results import Results
+from orchestrator.report.results import Results, time_column
 from orchestrator.report.sections.model import Figure, Section
 from orchestrator.report.statistics import thinned
 from orchestrator.report.text import count, is_loss, metric_words, number
@@ -45,11 +45,6 @@ def _metrics(objective: str) -> list[str]:
     split, slash, what = objective.rpartition("/")
     companions = {"loss": ("accuracy", "r2"), "perplexity": ("accuracy",)}.get(what, ("loss",))
     return [objective, *(f"{split}{slash}{metric}" for metric in companions)]
-
-
-def time_column(history: pd.DataFrame) -> str:
-    """``epoch``; or ``step`` where training is shorter than two epochs."""
-    return "epoch" if history["epoch"].max() >= 2 else "step"
 
 
 def last_level(history: pd.DataFrame) -> pd.DataFrame:

@@ -5,8 +5,7 @@ from __future__ import annotations
 import pandas as pd
 
 from orchestrator.report.figures import COPY, LINEAGE, MEMBER, draw_population
-from orchestrator.report.results import Results
-from orchestrator.report.sections.curves import time_column
+from orchestrator.report.results import Results, time_column
 from orchestrator.report.sections.model import Figure, Section, Table
 from orchestrator.report.text import count, listed, metric_words, number
 from orchestrator.store import Lineage, lineage

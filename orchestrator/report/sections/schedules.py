@@ -5,8 +5,8 @@ from __future__ import annotations
 import pandas as pd
 
 from orchestrator.report.figures import draw_curves
-from orchestrator.report.results import Results
-from orchestrator.report.sections.curves import MOST_POINTS, last_level, time_column
+from orchestrator.report.results import Results, time_column
+from orchestrator.report.sections.curves import MOST_POINTS, last_level
 from orchestrator.report.sections.model import Figure, Section
 from orchestrator.report.statistics import thinned
 from orchestrator.report.text import listed

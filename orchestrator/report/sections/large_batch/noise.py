@@ -7,7 +7,7 @@ import pandas as pd
 
 from orchestrator.report.figures import draw_noise
 from orchestrator.report.large_batch import Fit
-from orchestrator.report.sections.curves import time_column
+from orchestrator.report.results import time_column
 from orchestrator.report.sections.large_batch.study import LargeBatch
 from orchestrator.report.sections.large_batch.words import whole
 from orchestrator.report.sections.model import Figure, Section
