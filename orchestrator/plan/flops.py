@@ -41,6 +41,8 @@ class Layer(NamedTuple):
     convolution: bool = False
     parameters: int = 0
     """Its own, with those of the normalization around it."""
+    kernel: int = 1
+    """Side of a convolution's kernels."""
 
 
 def layers(model: Model, input_shape: Sequence[int], outputs: int) -> list[Layer] | None:
@@ -83,7 +85,7 @@ def _convolution(inputs: int, channels: int, size: int, image: tuple[int, int], 
     """``size`` × ``size`` pixels to each of the output's (height, width)."""
     pixels, weights = math.prod(image), inputs * size**2
     own = (weights + _NORMS[norm] + (norm in _WITH_BIAS)) * channels
-    return Layer(2 * weights * channels * pixels, channels, pixels, True, own)
+    return Layer(2 * weights * channels * pixels, channels, pixels, True, own, size)
 
 
 _WITH_BIAS = ("none", "weight")

@@ -12,10 +12,12 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from orchestrator.plan.factors import factor_numbers
 from orchestrator.plan.flops import Layer, is_chain, layers
 from trainables.configs.data import Sizes
 from trainables.configs.models import Lenet5, Lenet300100, Mlp, Model, Plain, Resnet, Vit
 from trainables.configs.optimizers import Optimizer, RmsProp
+from trainables.configs.preconditioned import Shampoo
 from trainables.configs.run import RunConfig, length, step_ends
 from trainables.ram import SHARE, free_ram
 
@@ -39,6 +41,10 @@ STATE = {
     "sps": 0,
     "sls": 0,
     "barzilai_borwein": 2,
+    "shampoo": 1,
+    "soap": 2,
+    "adahessian": 2,
+    "sophia": 2,
 }
 """Tensors of a parameter's size that an optimizer keeps for it; of Muon those of matrices."""
 _SAVED = {"none": 1, "weight": 1, "batch": 3, "layer": 4, "group": 4}
@@ -53,6 +59,8 @@ _LOSS = 6
 """The outputs so many times: what a loss and its gradient are made of."""
 _NORM_BYTES = 24
 """A gradient's norm is taken in float64: three copies of one tensor at a time."""
+_FACTORS = 2
+"""New factors, and as much again: some of them at a time are decomposed in float64."""
 _EVALUATION_BATCH = 1024
 _WITH_NORM = Mlp | Lenet300100 | Lenet5 | Plain | Resnet
 _GPU = Path("/dev/nvidia0")
@@ -129,7 +137,9 @@ def lane_memory(config: RunConfig) -> Lane | None:
     tables = 8 * (length(train, per_epoch) + sizes.train)  # rates, and an epoch's order
     example = size * math.prod(sizes.input_shape)
     return Lane(
-        kept=weights * (1 + state_of(config.optimizer) + averages) + tables,
+        kept=weights * (1 + state_of(config.optimizer) + averages)
+        + size * factor_numbers(config.optimizer, found)
+        + tables,
         more=max(
             _step(config, found, size, example * _examples(config, sizes)),
             _evaluation(config.model, found, weights, size, sizes),
@@ -141,6 +151,8 @@ def lane_memory(config: RunConfig) -> Lane | None:
 def state_of(optimizer: Optimizer) -> int:
     """Tensors of a parameter's size that ``optimizer`` keeps for it."""
     more = isinstance(optimizer, RmsProp) and optimizer.centered
+    if isinstance(optimizer, Shampoo):
+        more = optimizer.grafting in ("adagrad", "rmsprop", "adam")
     return STATE[optimizer.name] + more
 
 
@@ -172,6 +184,7 @@ def _step(config: RunConfig, found: Sequence[Layer], size: int, inputs: float) -
     copies += (train.clip_norm is not None or train.clip_value is not None) + extra
     copies += train.ema is not None
     update = weights * copies + _NORM_BYTES * max(layer.parameters for layer in found)
+    update += _FACTORS * size * factor_numbers(config.optimizer, found)
     return (1 if train.augment is None else 3) * inputs + max(passes, update)
 
 

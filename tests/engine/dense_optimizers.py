@@ -7,6 +7,7 @@ reads ``p.grad`` and the rate in ``param_groups[0]["lr"]``.
 from __future__ import annotations
 
 import math
+from types import SimpleNamespace
 from typing import Any
 
 import torch
@@ -16,6 +17,20 @@ from trainables.forward import Network
 
 NETWORK = Network.of(nn.Identity())
 """For methods that do not look at it."""
+
+
+def quadratic(factor: float) -> Any:
+    """What stands for a step's ``Curvature`` where there is no network: the Hessian is a multiple
+    of the identity."""
+    return SimpleNamespace(
+        hessian=lambda params: lambda v: {name: factor * tensor for name, tensor in v.items()},
+        signs=lambda params, call=0: {name: torch.ones_like(p) for name, p in params.items()},
+        sampled_gradient=lambda params, call=0: {
+            name: torch.full_like(p, factor) for name, p in params.items()
+        },
+        batch=SimpleNamespace(targets=torch.zeros(1, 13, dtype=torch.int64)),
+        restrict=lambda tree: tree,
+    )
 
 
 class Dense:

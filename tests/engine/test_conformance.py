@@ -14,10 +14,12 @@ from torch.optim import lr_scheduler
 
 from tests.data import test_sources
 from tests.engine import (
+    test_diagonal_curvature,
     test_forward,
     test_models,
     test_optimizers,
     test_plateau,
+    test_preconditioned,
     test_schedules,
 )
 from tests.pruning import test_criteria, test_masked_training
@@ -27,7 +29,15 @@ from trainables.curvature import objective
 from trainables.pruning import criteria
 
 TABLES: dict[str, tuple[Iterable[str], list[Callable[..., None]]]] = {
-    "optimizers": (configs.OPTIMIZERS, [test_optimizers.test_equals_its_oracle]),
+    "optimizers": (
+        configs.OPTIMIZERS,
+        [
+            test_optimizers.test_equals_its_oracle,
+            test_preconditioned.test_equals_its_paper_written_out,
+            test_preconditioned.test_equals_the_reference_implementation,
+            test_diagonal_curvature.test_equals_its_oracle_in_training,
+        ],
+    ),
     "schedules": (
         configs.SCHEDULES,
         [

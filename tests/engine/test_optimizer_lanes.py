@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import torch
 
-from tests.engine.dense_optimizers import NETWORK
+from tests.engine.dense_optimizers import NETWORK, quadratic
 from trainables.arrays import Arrays
 from trainables.configs import RunConfig
 from trainables.configs.optimizers import OPTIMIZERS as CONFIGS
@@ -100,7 +100,8 @@ def test_zero_gradients_and_a_broken_lane(name: str) -> None:
                 if broken:
                     grad[1] = loss[1] = torch.nan
             hyper = hyperparameters(configs, CPU)
-            context = Context(configs[0], loss, 0.5, lambda at: torch.zeros(3))
+            at = step, quadratic(0.3)
+            context = Context(configs[0], loss, 0.5, lambda at: torch.zeros(3), *at)
             params, state = OPTIMIZERS[name].update(grads, state, params, hyper, context)
         return params, OPTIMIZERS[name].evaluated(params, state)
 

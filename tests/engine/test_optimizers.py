@@ -321,7 +321,7 @@ def test_vectors_are_spared_the_decay(name: str, *, decoupled: bool) -> None:
             hyperparameters([config] * 2, torch.device("cpu")),
         )
         for step in range(7):
-            context = Context(config, _loss(params), 0.1, _loss)
+            context = Context(config, _loss(params), 0.1, _loss, step, dense.quadratic(0.3))
             params, state = ours.update(_gradient(params, step), state, params, hyper, context)
         return ours.evaluated(params, state)
 
@@ -355,6 +355,34 @@ def test_muon_is_near_torch_in_bfloat16() -> None:
         optimizer.step()
     moved = (theirs.detach() - start[0]).norm()
     assert (params["weight"][0] - theirs.detach()).norm() < 0.03 * moved
+
+
+@pytest.mark.parametrize("adjust", ["original", "match_rms_adamw"])
+def test_muon_equals_torch_without_its_rounding(
+    monkeypatch: pytest.MonkeyPatch, adjust: str
+) -> None:
+    """All of torch.optim.Muon but the 8 bits of its iteration, whose rounding would grow."""
+    monkeypatch.setattr(torch.Tensor, "bfloat16", torch.Tensor.clone)
+    generator = torch.Generator().manual_seed(5)
+    start = torch.randn(2, 5, 3, generator=generator)
+    configs = [Muon(lr=lr, weight_decay=0.1, adjust_lr=adjust) for lr in (0.02, 0.3)]  # type: ignore[arg-type]
+    ours, params = OPTIMIZERS["muon"], {"weight": start}
+    state = ours.init(params, configs[0], NETWORK)
+    theirs = [tensor.clone().requires_grad_() for tensor in start]
+    optimizers = [
+        torch.optim.Muon([p], lr=c.lr, weight_decay=0.1, adjust_lr_fn=adjust)
+        for p, c in zip(theirs, configs, strict=True)
+    ]
+    hyper = hyperparameters(configs, torch.device("cpu"))
+    for step in range(20):
+        gradient = torch.randn(2, 5, 3, generator=torch.Generator().manual_seed(step))
+        context = Context(configs[0], torch.zeros(2), 1.0, _loss)
+        params, state = ours.update({"weight": gradient}, state, params, hyper, context)
+        for p, grad, optimizer in zip(theirs, gradient, optimizers, strict=True):
+            p.grad = grad.clone()
+            optimizer.step()
+    for lane, p in enumerate(theirs):
+        torch.testing.assert_close(params["weight"][lane], p.detach(), rtol=1e-9, atol=1e-12)
 
 
 def test_muon_without_matrices_is_refused() -> None:

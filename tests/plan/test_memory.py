@@ -12,6 +12,8 @@ import pytest
 import torch
 
 from orchestrator.plan import expected_memory, limit_a_pack
+from orchestrator.plan.factors import factor_numbers
+from orchestrator.plan.flops import layers
 from orchestrator.plan.in_words import memory_in_words
 from orchestrator.plan.memory import Memory, lane_memory, state_of
 from trainables.arrays import Arrays
@@ -28,6 +30,7 @@ from trainables.configs.models import (
     Vit,
 )
 from trainables.configs.optimizers import RmsProp, Sgd
+from trainables.configs.preconditioned import Shampoo, Soap
 from trainables.configs.regularization import Augment, BatchGrowth, Swa
 from trainables.data.dataset import split
 from trainables.engine import Stack
@@ -125,7 +128,38 @@ def test_what_every_optimizer_keeps(make_run: Maker, name: str) -> None:
         stack.advance(1)
         state = sum(t.nbytes for tree in stack.state.values() for t in tree.values())
         weights = sum(t.nbytes for t in stack.params.values())
-        assert state / weights == pytest.approx(state_of(optimizer), abs=0.03)
+        found = layers(runs[0].model, (53,), CLASSES)
+        assert found is not None
+        numbers = factor_numbers(optimizer, found)
+        expected = state_of(optimizer) + LANES * 4 * numbers / weights
+        assert state / weights == pytest.approx(expected, abs=0.03)
+
+
+@pytest.mark.parametrize(
+    ("optimizer", "model", "shape"),
+    [
+        (Shampoo(block_size=41, start=0), Mlp(hidden=(67, 31)), (53,)),
+        (Shampoo(grafting="none", start=0), Conv4(width=0.3), IMAGE),
+        (Shampoo(kernels="matrix", start=0), Lenet5(), SMALL),
+        (Soap(max_dimension=97), Lenet5(), SMALL),
+        (Soap(kernels="matrix"), Resnet20(width=0.5), IMAGE),
+        (Soap(), Vit(width=28, depth=3), (3, 20, 24)),
+    ],
+    ids=lambda value: getattr(value, "name", None),
+)
+def test_factors_are_counted(
+    make_run: Maker, optimizer: Shampoo | Soap, model: Model, shape: tuple[int, ...]
+) -> None:
+    runs = _runs(make_run, model, shape, optimizer=optimizer)
+    _, stack = _measured(model, shape, runs)
+    found = layers(model, shape, CLASSES)
+    assert found is not None
+    kept = sum(t[0].numel() for t in stack.state["statistics"].values())
+    assert 2 * kept == pytest.approx(factor_numbers(optimizer, found), rel=0.02)
+    forecast, modelled = Forecast(LANES, 10**12), lane_memory(runs[0])
+    forecast.observe(stack)
+    assert modelled is not None
+    assert 1 / FACTOR < LANES * modelled.more / forecast.more(LANES) < FACTOR
 
 
 def test_the_pack_that_takes_the_most_counts(make_run: Maker) -> None:

@@ -84,6 +84,30 @@ CASES: dict[str, Case] = {
         study(optimizer="{name: sgd, lr: 1, momentun: 0.9}"),
         ("2:31", "did you mean momentum?", "sgd takes lr, momentum"),
     ),
+    "a sum that grows": (
+        study(optimizer="{name: shampoo, decay: 1.1}"),
+        ("2:35", "optimizer.decay: must be a number above 0 and at most 1", "got 1.1"),
+    ),
+    "another method's length": (
+        study(optimizer="{name: shampoo, grafting: lion}"),
+        ("2:38", "optimizer.grafting: must be one of none, sgd, adagrad, rmsprop", "got lion"),
+    ),
+    "bases never renewed": (
+        study(optimizer="{name: soap, precondition_every: 0}"),
+        ("2:45", "optimizer.precondition_every: must be", "got 0"),
+    ),
+    "a power of 0": (
+        study(optimizer="{name: adahessian, hessian_power: 0}"),
+        ("2:46", "optimizer.hessian_power: must be", "got 0"),
+    ),
+    "an estimator unheard of": (
+        study(optimizer="{name: sophia, estimator: fisher}"),
+        ("2:38", "optimizer.estimator: must be", "gauss_newton_bartlett"),
+    ),
+    "momentum for nesterov": (
+        study(optimizer="{name: shampoo, nesterov: true, momentum: 0}"),
+        ("2:12", "nesterov needs a momentum above 0", "above 0"),
+    ),
     "missing field": (
         study(optimizer="{name: sgd}"),
         ("2:12", "optimizer.lr: is required", "a number above 0"),

@@ -6,6 +6,7 @@ from dataclasses import dataclass, fields
 from typing import Annotated, Literal
 
 from trainables.configs.base import Bound, Config, Count, Fraction, NonNegative, Positive
+from trainables.configs.preconditioned import AdaHessian, Shampoo, Soap, Sophia
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -324,6 +325,10 @@ Optimizer = (
     | Sps
     | Sls
     | BarzilaiBorwein
+    | Shampoo
+    | Soap
+    | AdaHessian
+    | Sophia
 )
 OPTIMIZERS: dict[str, type[Optimizer]] = {
     "sgd": Sgd,
@@ -345,6 +350,10 @@ OPTIMIZERS: dict[str, type[Optimizer]] = {
     "sps": Sps,
     "sls": Sls,
     "barzilai_borwein": BarzilaiBorwein,
+    "shampoo": Shampoo,
+    "soap": Soap,
+    "adahessian": AdaHessian,
+    "sophia": Sophia,
 }
 
 

@@ -1,6 +1,7 @@
 """Optimizers by name. A new one is one file here and one class in ``configs.optimizers``."""
 
 from trainables.optimizers.adagrad import adadelta, adagrad
+from trainables.optimizers.adahessian import adahessian
 from trainables.optimizers.adam import adam, adamw, amsgrad
 from trainables.optimizers.adam_variants import adamax, nadam, radam
 from trainables.optimizers.barzilai_borwein import barzilai_borwein
@@ -15,6 +16,9 @@ from trainables.optimizers.polyak import sps
 from trainables.optimizers.rmsprop import rmsprop
 from trainables.optimizers.schedule_free import schedule_free_adamw, schedule_free_sgd
 from trainables.optimizers.sgd import sgd
+from trainables.optimizers.shampoo import shampoo
+from trainables.optimizers.soap import soap
+from trainables.optimizers.sophia import sophia
 
 OPTIMIZERS: dict[str, Optimizer] = {
     "sgd": sgd,
@@ -36,4 +40,8 @@ OPTIMIZERS: dict[str, Optimizer] = {
     "sps": sps,
     "sls": sls,
     "barzilai_borwein": barzilai_borwein,
+    "shampoo": shampoo,
+    "soap": soap,
+    "adahessian": adahessian,
+    "sophia": sophia,
 }

@@ -69,5 +69,16 @@ def _update_adadelta(
     return each(rule, params, coupled(grads, params, hyper, context.config), state)
 
 
-adagrad = Optimizer(_init_adagrad, _update_adagrad)
+def _precondition(
+    vector: Tree, state: State, hyper: Hyper, config: OptimizerConfig, network: Network
+) -> Tree:
+    """Divided by √(s₀ + s) + ε."""
+    start, found = value(hyper, "initial_accumulator"), {}
+    for name, tensor in vector.items():
+        size = root(state["sum"][name] + shaped(start, tensor))
+        found[name] = tensor / (size + shaped(hyper["eps"], tensor))
+    return found
+
+
+adagrad = Optimizer(_init_adagrad, _update_adagrad, precondition=_precondition)
 adadelta = Optimizer(_init_adadelta, _update_adadelta)

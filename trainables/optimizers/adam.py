@@ -17,7 +17,9 @@ from trainables.optimizers.base import (
     coupled,
     decoupled,
     per_tensor,
+    root,
     roots,
+    shaped,
     value,
     zeros,
     zeros_like,
@@ -83,8 +85,20 @@ def _update(
     return dict(zip(grads, moved, strict=True)), trees | {"count": {"": count}}
 
 
-adam = Optimizer(init, _update)
-adamw = Optimizer(init, partial(_update, decouple=True))
+def _precondition(
+    vector: Tree, state: State, hyper: Hyper, config: OptimizerConfig, network: Network
+) -> Tree:
+    """Divided by √v̂ + ε, v̂ of the last step."""
+    correction = (1 - value(hyper, "beta2") ** state["count"][""].clamp_min(1)).sqrt()
+    found = {}
+    for name, tensor in vector.items():
+        size = root(state["v"][name]) / shaped(correction, tensor)
+        found[name] = tensor / (size + shaped(hyper["eps"], tensor))
+    return found
+
+
+adam = Optimizer(init, _update, precondition=_precondition)
+adamw = Optimizer(init, partial(_update, decouple=True), precondition=_precondition)
 amsgrad = Optimizer(
     partial(init, slots=("m", "v", "largest")),
     partial(_update, amsgrad=True),

@@ -58,4 +58,18 @@ def _update(
     return each(rule, params, coupled(grads, params, hyper, context.config), state)
 
 
-rmsprop = Optimizer(_init, _update)
+def _precondition(
+    vector: Tree, state: State, hyper: Hyper, config: OptimizerConfig, network: Network
+) -> Tree:
+    """Divided by √v + ε; centered, by √(v − ḡ²) + ε."""
+    found = {}
+    for name, tensor in vector.items():
+        v = state["v"][name]
+        if "mean" in state:
+            mean = state["mean"][name]
+            v = torch.addcmul(v, mean, mean, value=-1).clamp_(min=0)
+        found[name] = tensor / (root(v) + shaped(hyper["eps"], tensor))
+    return found
+
+
+rmsprop = Optimizer(_init, _update, precondition=_precondition)
