@@ -8,13 +8,15 @@ from typing import Any
 import pytest
 import torch
 
+from tests.engine.dense_optimizers import NETWORK, quadratic
 from trainables.arrays import Arrays
 from trainables.configs import Mlp, RunConfig
 from trainables.configs.preconditioned import AdaHessian, Shampoo, Soap, Sophia
 from trainables.data import DataSet
 from trainables.engine import Stack
-from trainables.lanes import Tree
-from trainables.optimizers import factors
+from trainables.hyper import hyperparameters
+from trainables.lanes import Tree, norm
+from trainables.optimizers import OPTIMIZERS, Context, factors
 from trainables.pruning import masks as pruning
 
 CPU = torch.device("cpu")
@@ -76,11 +78,27 @@ def test_masks_leave_factors_alone(make_run: Maker, small_data: DataSet) -> None
         for slot, tree in left.items():
             for key, tensor in tree.items():
                 whole = state["state"][slot][key]
-                if key in masks:
+                if slot in ("momentum", "diagonal", "m") and key in masks:
                     assert tensor.equal(whole.where(masks[key], 0))
                 else:
                     assert tensor.equal(whole), (slot, key)
         assert factors.key("2.weight", 1) in left["statistics"]
+
+
+def test_a_grafted_length_is_that_of_what_is_left() -> None:
+    """Preconditioning fills masked places; they are no part of the step, nor of its length."""
+    generator = torch.Generator().manual_seed(3)
+    start = {"weight": torch.randn(2, 5, 3, generator=generator, dtype=torch.float64)}
+    mask = torch.rand(2, 5, 3, generator=generator) < 0.5
+    config = Shampoo(lr=0.1, grafting="sgd", momentum=0.0, start=0)
+    ours, around = OPTIMIZERS["shampoo"], quadratic(1.0)
+    around.restrict = lambda tree: {name: tensor.where(mask, 0) for name, tensor in tree.items()}
+    context = Context(config, torch.zeros(2), 1.0, lambda at: torch.zeros(2), 0, around)
+    grads = around.restrict(start)
+    hyper = hyperparameters([config] * 2, CPU)
+    params, _ = ours.update(grads, ours.init(start, config, NETWORK), start, hyper, context)
+    moved = (params["weight"] - start["weight"]).where(mask, 0)
+    torch.testing.assert_close(norm({"": moved}), 0.1 * norm(grads))
 
 
 @pytest.mark.parametrize("grafting", ["none", "sgd", "adagrad"])
