@@ -202,6 +202,25 @@ def test_kernels_are_averaged_over_what_is_left() -> None:
             torch.testing.assert_close(v, 1e-3 * d**2)
 
 
+def test_every_bit_of_a_number_is_a_fair_sign() -> None:
+    """Also of the last number, which is not used up; no bit tells of the next one."""
+    params = {"a": torch.zeros(3, 97, 251), "b": torch.zeros(3, 5)}
+    keys = torch.tensor([3, 4, 2**50])
+    found = sampling.signs(params, keys, 7)
+    assert all(
+        ((z == 1) | (z == -1)).all() and z.shape == params[n].shape for n, z in found.items()
+    )
+    whole = found["a"].flatten(1)[:, : 1014 * 24].view(3, 1014, 24)
+    bound = 4.5 / 1014**0.5
+    assert whole.mean(1).abs().max() < bound
+    products = whole.mT @ whole / 1014 - torch.eye(24)
+    assert products.abs().max() < bound
+    assert (whole[:, 1:] * whole[:, :-1]).mean(1).abs().max() < bound
+    assert sampling.signs(params, keys, 7)["b"].equal(found["b"])
+    alone = sampling.signs({n: p[1:2] for n, p in params.items()}, keys[1:2], 7)
+    assert all(alone[n][0].equal(z[1]) for n, z in found.items()), "a lane's signs are its own"
+
+
 @pytest.mark.parametrize("name", ["adahessian", "sophia"])
 def test_nothing_is_divided_by_an_estimate_that_is_missing(name: str) -> None:
     """A state that was reset between two estimates: no step, or the sign's."""

@@ -8,7 +8,7 @@ from torch import Tensor
 from trainables.configs.optimizers import Optimizer as OptimizerConfig
 from trainables.configs.preconditioned import Shampoo
 from trainables.forward import Network
-from trainables.lanes import State, Tree, per_lane
+from trainables.lanes import State, Tree, square_norm
 from trainables.optimizers import factors
 from trainables.optimizers.base import (
     Context,
@@ -18,7 +18,6 @@ from trainables.optimizers.base import (
     is_matrix,
     root,
     shaped,
-    tensor_norm,
     value,
     zeros,
     zeros_like,
@@ -194,13 +193,17 @@ def _preconditioned(
         found = context.around.restrict(found)
     if config.grafting != "none":
         ratio = {
-            factors.key(name, 0): tensor_norm(steps[name]) / (tensor_norm(step) + _TINY)
+            factors.key(name, 0): _length(steps[name]) / (_length(step) + _TINY)
             for name, step in found.items()
         }
         found = {
             name: step * shaped(ratio[factors.key(name, 0)], step) for name, step in found.items()
         }
     return steps | found, ratio
+
+
+def _length(tensor: Tensor) -> Tensor:
+    return square_norm({"": tensor}).sqrt()
 
 
 def _moved(
@@ -244,7 +247,7 @@ def _precondition(
             found[name] = _applied(tensor, factors.of(state["roots"], name), config)
             if "ratio" in state:
                 ratio = state["ratio"][factors.key(name, 0)]
-                found[name] = found[name] * per_lane(ratio.to(tensor.dtype), tensor)
+                found[name] = found[name] * shaped(ratio, tensor)
         else:
             moment = state["diagonal"].get(name)
             found[name] = _grafted(tensor, moment, state["count"][""], hyper, config)
