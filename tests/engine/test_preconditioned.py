@@ -142,7 +142,7 @@ def test_shampoo_equals_other_code() -> None:
 GRAFTS = {"none": 0, "sgd": 1, "adagrad": 2, "rmsprop": 3}
 
 
-@pytest.mark.parametrize(("grafting", "nesterov"), zip(GRAFTS, (False, True) * 2, strict=True))
+@pytest.mark.parametrize(("grafting", "nesterov"), [*zip(GRAFTS, (False, True) * 2, strict=True)])
 def test_shampoo_equals_scalable_shampoo(grafting: Any, nesterov: bool) -> None:
     """``pytorch_optimizer.ScalableShampoo`` in blocks, its statistics summed as they are here."""
     lanes = grid(

@@ -74,7 +74,8 @@ def inverse_roots(
 
     By eigen-decompositions in float64, one call for all of a size. Eigenvalues below 0 are
     rounding, and count as 0. Where a lane's matrix is not finite, so is its root; no other lane
-    notices (one call would raise for all).
+    notices (one call would raise for all). On a GPU this waits for the device, as PyTorch asks
+    whether the decomposition has converged: one more reason for it to be rare.
 
     Args:
         eps: (L,) float64.
