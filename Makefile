@@ -26,6 +26,7 @@ bench: $(READY)  ## the figures of docs/performance.md
 	$(BIN)/python -m benchmarks.overhead
 	$(BIN)/python -m benchmarks.lottery
 	$(BIN)/python -m benchmarks.noise_scale
+	$(BIN)/python -m benchmarks.second_order
 
 fidelity: $(READY)  ## published figures, reproduced; long
 	$(BIN)/pytest -m fidelity

@@ -7,7 +7,7 @@ in place where the mathematics allows.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -85,23 +85,52 @@ def loss_and_gradients(
     With a linear layer y = x Wᵀ + b and the gradient δ by its output (L, B, out):
     ∂W = δᵀ x, ∂b = Σ_B δ, ∂x = δ W.
     """
+    values = _values(chain, params, x)
+    value = loss(values[-1], targets)
+    gradients = dict.fromkeys(params, value.gradient)
+    for link, before, delta in _backward(chain, params, values, value.gradient):
+        gradients[link.weight] = delta.mT @ before
+        if link.bias is not None:
+            gradients[link.bias] = delta.sum(1)
+    return value, gradients
+
+
+def passes(
+    chain: Sequence[Link], params: Tree, x: Tensor, starts: Callable[[Tensor], list[Tensor]]
+) -> dict[str, tuple[Tensor, list[Tensor]]]:
+    """What passes through each linear layer, by its weight's name: inputs (L, B, in), and the
+    gradients by its outputs (L, B, out) for each of those by the chain's.
+
+    Args:
+        starts: outputs → gradients by them.
+    """
+    values = _values(chain, params, x)
+    found: dict[str, tuple[Tensor, list[Tensor]]] = {}
+    for start in starts(values[-1]):
+        for link, before, delta in _backward(chain, params, values, start):
+            found.setdefault(link.weight, (before, []))[1].append(delta)
+    return found
+
+
+def _values(chain: Sequence[Link], params: Tree, x: Tensor) -> list[Tensor]:
     values = [x]
     for link in chain:
         values.append(_forward(link, params, values[-1]))
-    value = loss(values[-1], targets)
-    delta = value.gradient
-    gradients = dict.fromkeys(params, delta)
+    return values
+
+
+def _backward(
+    chain: Sequence[Link], params: Tree, values: Sequence[Tensor], delta: Tensor
+) -> Iterator[tuple[Linear, Tensor, Tensor]]:
+    """Each linear layer from the last to the first, its inputs and the gradient by its outputs."""
     for index in reversed(range(len(chain))):
         link, before, after = chain[index], values[index], values[index + 1]
         if isinstance(link, Linear):
-            gradients[link.weight] = delta.mT @ before
-            if link.bias is not None:
-                gradients[link.bias] = delta.sum(1)
+            yield link, before, delta
             if index > 0 and chain[index - 1] is not nn.Flatten:
                 delta = delta @ params[link.weight]
         elif link is not nn.Flatten:
             delta = _ACTIVATIONS[link][1](delta, before, after)
-    return value, gradients
 
 
 def _forward(link: Link, params: Tree, x: Tensor) -> Tensor:

@@ -152,7 +152,7 @@ def training_pass(
         return _only_lane(network, first, buffers, x, keys)
     network.module.train()
     with network.arithmetic():
-        return vmap(functools.partial(_lane, network))(params, buffers, x, keys)
+        return vmap(functools.partial(lane_pass, network))(params, buffers, x, keys)
 
 
 def _only_lane(
@@ -165,11 +165,11 @@ def _only_lane(
     network.module.train()
     first = {name: buffer[0] for name, buffer in buffers.items()}
     with network.arithmetic():
-        result, own = _lane(network, params, first, x[0], keys[0])
+        result, own = lane_pass(network, params, first, x[0], keys[0])
     return result.unsqueeze(0), {name: buffer.unsqueeze(0) for name, buffer in own.items()}
 
 
-def _lane(
+def lane_pass(
     network: Network, params: Tree, buffers: Tree, x: Tensor, key: Tensor
 ) -> tuple[Tensor, Tree]:
     """Outputs (B, …) of one lane and its buffers after the pass; those given stay as they are."""

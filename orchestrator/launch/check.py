@@ -13,11 +13,14 @@ from trainables.configs.base import steps_in, to_plain
 from trainables.configs.data import Data
 from trainables.configs.fit import unfit
 from trainables.configs.models import ImageModel, UserModel, Vit
-from trainables.configs.optimizers import Muon
+from trainables.configs.optimizers import Ekfac, Kfac, Muon
 from trainables.configs.run import RunConfig, data_key, evaluation_interval, length
 from trainables.configs.schedules import has_user_code
 from trainables.data import DataError, DataSet, load
 from trainables.user_code import UserCodeError, resolve
+
+_PICKY = Muon | Kfac | Ekfac
+"""Optimizers that do not do for every network, which only a trial of a user's can tell."""
 
 
 class LaunchError(Exception):
@@ -205,7 +208,8 @@ def _numbers_for_norm(config: RunConfig, data: DataSet) -> Iterable[str]:
 def _add_trial(tried: dict[str, RunConfig], config: RunConfig) -> None:
     """Keeps of all runs with the same model the one that trains on the fewest examples at once."""
     chosen = [config.model, config.data, config.train.precision, config.train.loss]
-    kind = to_plain([*chosen, isinstance(config.optimizer, Muon)])
+    picky = config.optimizer.name if isinstance(config.optimizer, _PICKY) else None
+    kind = to_plain([*chosen, picky])
     other = tried.setdefault(json.dumps(kind, sort_keys=True), config)
     if _part(config) < _part(other):
         tried[json.dumps(kind, sort_keys=True)] = config

@@ -5,7 +5,8 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-from orchestrator.plan.flops import Layer
+from orchestrator.plan.flops import Layer, inputs_of
+from trainables.configs.kronecker import Ekfac, Kfac
 from trainables.configs.optimizers import Optimizer
 from trainables.configs.preconditioned import Shampoo, Soap
 
@@ -15,9 +16,20 @@ _TWO = 2
 
 def factor_numbers(optimizer: Optimizer, found: Sequence[Layer]) -> int:
     """Numbers in the factors of a network with these layers; 0 for methods that have none."""
+    if isinstance(optimizer, Kfac | Ekfac):
+        return sum(_of_products(optimizer, layer) for layer in found)
     if not isinstance(optimizer, Shampoo | Soap):
         return 0
     return _TWO * sum(_of_sides(optimizer, _sides(layer, optimizer.kernels)) for layer in found)
+
+
+def _of_products(optimizer: Kfac | Ekfac, layer: Layer) -> int:
+    """Factors, inverses or bases, and of E-KFAC second moments; as if every layer had a bias."""
+    if layer.parameters == 0 or layer.operations == 0:
+        return 0
+    inputs = inputs_of(layer) + 1
+    moments = inputs * layer.channels if isinstance(optimizer, Ekfac) else 0
+    return _TWO * (inputs**2 + layer.channels**2) + moments
 
 
 def _sides(layer: Layer, kernels: str) -> tuple[int, ...]:
@@ -26,7 +38,7 @@ def _sides(layer: Layer, kernels: str) -> tuple[int, ...]:
         return ()
     if layer.operations == 0:  # a table
         return layer.channels, layer.parameters // layer.channels
-    inputs = layer.operations // (2 * layer.channels * layer.positions)
+    inputs = inputs_of(layer)
     if layer.convolution and kernels == "tensor":
         return layer.channels, inputs // layer.kernel**2, layer.kernel, layer.kernel
     return layer.channels, inputs

@@ -51,6 +51,11 @@ def layers(model: Model, input_shape: Sequence[int], outputs: int) -> list[Layer
     return None if find is None else list(find(model, input_shape, outputs))
 
 
+def inputs_of(layer: Layer) -> int:
+    """Numbers that each of its outputs is a product with: of a convolution those of a patch."""
+    return layer.operations // (2 * layer.channels * layer.positions)
+
+
 def is_chain(model: Model) -> bool:
     """Whether it is differentiated by hand (``trainables.chain``), in types of full width."""
     if isinstance(model, Linear | DeepLinear | Lenet300100):

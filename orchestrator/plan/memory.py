@@ -13,8 +13,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from orchestrator.plan.factors import factor_numbers
-from orchestrator.plan.flops import Layer, is_chain, layers
+from orchestrator.plan.flops import Layer, inputs_of, is_chain, layers
 from trainables.configs.data import Sizes
+from trainables.configs.kronecker import Ekfac, Kfac
 from trainables.configs.models import Lenet5, Lenet300100, Mlp, Model, Plain, Resnet, Vit
 from trainables.configs.optimizers import Optimizer, RmsProp
 from trainables.configs.preconditioned import Shampoo
@@ -45,6 +46,8 @@ STATE = {
     "soap": 2,
     "adahessian": 2,
     "sophia": 2,
+    "kfac": 1,
+    "ekfac": 1,
 }
 """Tensors of a parameter's size that an optimizer keeps for it; of Muon those of matrices."""
 _SAVED = {"none": 1, "weight": 1, "batch": 3, "layer": 4, "group": 4}
@@ -185,6 +188,9 @@ def _step(config: RunConfig, found: Sequence[Layer], size: int, inputs: float) -
     copies += train.ema is not None
     update = weights * copies + _NORM_BYTES * max(layer.parameters for layer in found)
     update += _FACTORS * size * factor_numbers(config.optimizer, found)
+    if isinstance(config.optimizer, Kfac | Ekfac):  # the rows that factors are sums of, by layer
+        rows = max(layer.positions * (inputs_of(layer) + layer.channels) for layer in found)
+        passes = max(passes, size * examples * (saved + rows))
     return (1 if train.augment is None else 3) * inputs + max(passes, update)
 
 

@@ -22,6 +22,7 @@ from tests.engine import (
     test_preconditioned,
     test_schedules,
 )
+from tests.kronecker import test_oracles as test_kronecker
 from tests.pruning import test_criteria, test_masked_training
 from trainables import configs, losses, optimizers
 from trainables.configs.run import SCORES, LossName
@@ -36,6 +37,7 @@ TABLES: dict[str, tuple[Iterable[str], list[Callable[..., None]]]] = {
             test_preconditioned.test_equals_its_paper_written_out,
             test_preconditioned.test_equals_the_reference_implementation,
             test_diagonal_curvature.test_equals_its_oracle_in_training,
+            test_kronecker.test_equals_the_method_written_out,
         ],
     ),
     "schedules": (

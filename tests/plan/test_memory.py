@@ -19,6 +19,7 @@ from orchestrator.plan.memory import Memory, lane_memory, state_of
 from trainables.arrays import Arrays
 from trainables.configs import OPTIMIZERS, Digits, Mlp, RunConfig, UserData, UserModel
 from trainables.configs.data import Sizes
+from trainables.configs.kronecker import Ekfac, Kfac
 from trainables.configs.models import (
     Conv4,
     Lenet5,
@@ -102,7 +103,18 @@ def _runs(make_run: Maker, model: Model, shape: tuple[int, ...], **parts: Any) -
 def test_what_is_modelled_is_what_is_measured_within_a_factor(make_run: Maker, name: str) -> None:
     """By what a pack itself looks at: a step and an evaluation of a stack of five lanes."""
     model, shape, train = CASES[name]
-    runs = _runs(make_run, model, shape, train=train)
+    _check(_runs(make_run, model, shape, train=train), shape)
+
+
+@pytest.mark.parametrize("optimizer", [Kfac(), Ekfac()], ids=lambda config: config.name)
+@pytest.mark.parametrize("name", ["mlp", "lenet5", "resnet", "vit"])
+def test_factors_of_layers_are_counted(make_run: Maker, name: str, optimizer: Kfac | Ekfac) -> None:
+    model, shape, _ = CASES[name]
+    _check(_runs(make_run, model, shape, optimizer=optimizer), shape)
+
+
+def _check(runs: list[RunConfig], shape: tuple[int, ...]) -> None:
+    model = runs[0].model
     arrays, stack = _measured(model, shape, runs)
     found = Forecast(LANES, 10**12)
     found.observe(stack)

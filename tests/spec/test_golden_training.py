@@ -17,6 +17,8 @@ from trainables.configs.optimizers import (
     AdamW,
     AmsGrad,
     BarzilaiBorwein,
+    Ekfac,
+    Kfac,
     Lamb,
     Lars,
     Lion,
@@ -60,6 +62,18 @@ ADAM = {
     "beta2": 0.999,
     "eps": 1e-8,
     "weight_decay": 0.0,
+    "skip_vectors": False,
+}
+KRONECKER = {
+    "lr": 0.1,
+    "damping": 0.001,
+    "stat_decay": 0.95,
+    "fisher": "sampled",
+    "statistics_every": 10,
+    "kl_clip": 0.001,
+    "momentum": 0.9,
+    "weight_decay": 0.0,
+    "decoupled": False,
     "skip_vectors": False,
 }
 WARMED = {"warmup": 0.0, "warmup_start": None, "warmup_shape": "linear"}
@@ -257,6 +271,8 @@ DEFAULTS: list[tuple[Config, dict[str, Any]]] = [
             "skip_vectors": False,
         },
     ),
+    (Kfac(), {"name": "kfac", **KRONECKER, "pi": True, "inverse_every": 50}),
+    (Ekfac(), {"name": "ekfac", **KRONECKER, "inverse_every": 100}),
     (Constant(), {"name": "constant", **WARMED, "factor": 1.0, "until": None}),
     (Step(), {"name": "step", **WARMED, "every": 0.3, "gamma": 0.1}),
     (

@@ -74,6 +74,22 @@ CASES: dict[str, Case] = {
         study(optimizer="{name: sgdd, lr: 1}"),
         ("2:19", "got sgdd; did you mean sgd?", "one of sgd, adagrad, rmsprop"),
     ),
+    "negative damping": (
+        study(optimizer="{name: kfac, damping: -1}"),
+        ("2:34", "optimizer.damping: must be a number", "at least 0, got -1"),
+    ),
+    "statistics never": (
+        study(optimizer="{name: ekfac, statistics_every: 0}"),
+        ("2:44", "optimizer.statistics_every: must be a whole number", "at least 1, got 0"),
+    ),
+    "another fisher": (
+        study(optimizer="{name: kfac, fisher: true}"),
+        ("2:33", "optimizer.fisher: must be one of", "sampled, empirical or exact"),
+    ),
+    "pi under ekfac": (
+        study(optimizer="{name: ekfac, pi: false}"),
+        ("2:26", "optimizer.pi", "damping"),
+    ),
     "no such name": (study(optimizer="{lr: 1}"), ("2:12", "name: is required", "one of sgd")),
     "number for a name": (study(optimizer="{name: 3}"), ("2:19", "got 3", "one of sgd")),
     "momentum under adam": (

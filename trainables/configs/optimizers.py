@@ -6,6 +6,8 @@ from dataclasses import dataclass, fields
 from typing import Annotated, Literal
 
 from trainables.configs.base import Bound, Config, Count, Fraction, NonNegative, Positive
+from trainables.configs.kronecker import Ekfac as Ekfac
+from trainables.configs.kronecker import Kfac as Kfac
 from trainables.configs.preconditioned import AdaHessian, Shampoo, Soap, Sophia
 
 
@@ -329,6 +331,8 @@ Optimizer = (
     | Soap
     | AdaHessian
     | Sophia
+    | Kfac
+    | Ekfac
 )
 OPTIMIZERS: dict[str, type[Optimizer]] = {
     "sgd": Sgd,
@@ -354,6 +358,8 @@ OPTIMIZERS: dict[str, type[Optimizer]] = {
     "soap": Soap,
     "adahessian": AdaHessian,
     "sophia": Sophia,
+    "kfac": Kfac,
+    "ekfac": Ekfac,
 }
 
 

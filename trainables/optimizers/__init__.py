@@ -8,6 +8,8 @@ from trainables.optimizers.barzilai_borwein import barzilai_borwein
 from trainables.optimizers.base import Context as Context
 from trainables.optimizers.base import Hyper as Hyper
 from trainables.optimizers.base import Optimizer as Optimizer
+from trainables.optimizers.ekfac import ekfac
+from trainables.optimizers.kfac import kfac
 from trainables.optimizers.layerwise import lamb, lars
 from trainables.optimizers.line_search import sls
 from trainables.optimizers.lion import lion
@@ -44,4 +46,6 @@ OPTIMIZERS: dict[str, Optimizer] = {
     "soap": soap,
     "adahessian": adahessian,
     "sophia": sophia,
+    "kfac": kfac,
+    "ekfac": ekfac,
 }
