@@ -28,6 +28,7 @@ def quadratic(factor: float) -> Any:
         sampled_gradient=lambda params, call=0: {
             name: torch.full_like(p, factor) for name, p in params.items()
         },
+        network=NETWORK,
         batch=SimpleNamespace(targets=torch.zeros(1, 13, dtype=torch.int64)),
         restrict=lambda tree: tree,
     )
