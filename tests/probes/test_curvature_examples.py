@@ -62,7 +62,7 @@ def _operator(stack: Stack, lane: int, matrix: str, count: int) -> Any:
     module = copy.deepcopy(stack.network.module).eval()
     for name, param in module.named_parameters():
         param.data = stack.params[name][lane].clone()
-    (x, y), (batch,) = stack.arrays.train, chunks(stack, count)
+    x, (batch,) = stack.arrays.train[0], chunks(stack, count)
     assert (batch.x[lane].unsqueeze(1) == x).all(2).any(1).all(), "they are of the training set"
     kind = {
         "hessian": HessianLinearOperator,
@@ -120,7 +120,6 @@ def test_chunks_add_up(
 ) -> None:
     """For every loss; the Fisher matrices as Σ g gᵀ / N of gradients written out."""
     stack = stack_of(pair(make_run), small_data)
-    x, y = stack.arrays.train
     batch = chunks(stack, 83)[0]
     outputs = {"quadratic": 5, "logistic": 1, "cross_entropy": 5}[loss]
     targets = {
