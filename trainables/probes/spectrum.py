@@ -184,6 +184,8 @@ def spectrum_rows(
 ) -> list[dict[str, Any]]:
     """Rows of ``Report.probes``: places are ``step``, or ``step/…`` and a rank or an eigenvalue.
 
+    Steps are those of the history.
+
     ``hessian/top`` and the other metrics at the step; ``hessian/eigenvalue`` and
     ``hessian/residual`` at the rank (1 is the largest, −1 the smallest); ``hessian/density`` at
     the points of its grid.

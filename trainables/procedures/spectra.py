@@ -61,7 +61,7 @@ def _measured(
     for found, own in _halved(part, config, lanes):
         for index, lane in enumerate(own):
             values[run_ids[lane]] = metrics(found, index)
-            rows += spectrum_rows(found, index, run_ids[lane], stack.step)
+            rows += spectrum_rows(found, index, run_ids[lane], stack.updates)
     return Measures(values, rows)
 
 
