@@ -165,7 +165,7 @@ def test_it_is_quiet_without_spectra(tmp_path: Path) -> None:
 def test_it_stands_in_the_page(tmp_path: Path) -> None:
     results = planted(tmp_path, edge)
     assert TITLE in [section.title for section in sections_of(results)]
-    assert TITLE in render(results, sections_of(results))
+    assert TITLE in render(results, sections_of(results), exported=False)
 
 
 def test_few_of_many_configurations_are_drawn(tmp_path: Path) -> None:

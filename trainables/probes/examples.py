@@ -18,7 +18,7 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from trainables import averaging
 from trainables.curvature import products
-from trainables.curvature.fisher import fisher
+from trainables.curvature.fisher_products import fisher
 from trainables.curvature.objective import Objective
 from trainables.curvature.products import Product
 from trainables.curvature.sampling import drawn
