@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import warnings
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -13,9 +14,12 @@ from torch import Tensor, nn
 from torch.func import functional_call
 
 from trainables.arrays import Arrays
-from trainables.configs import Mlp, RunConfig, UserModel
-from trainables.curvature.flat import Flat, flat, flattened
-from trainables.data import DataSet
+from trainables.configs import Mlp, RunConfig, Train, UserModel
+from trainables.configs.data import Characters
+from trainables.configs.models import Gpt
+from trainables.configs.optimizers import AdamW
+from trainables.curvature.flat import Flat, flat, flattened, unflat
+from trainables.data import DataSet, load
 from trainables.engine import Stack
 from trainables.probes import examples
 from trainables.probes.examples import MATRICES, chunks, curvature
@@ -53,6 +57,11 @@ def dense(matrix: Flat, like: Tensor) -> Tensor:
     return torch.stack(columns, 2)
 
 
+def random_like(like: Tensor) -> Tensor:
+    generator = torch.Generator().manual_seed(1)
+    return torch.randn(like.shape, generator=generator, dtype=like.dtype)
+
+
 def flat_curvature(stack: Stack, matrix: str, count: int = 83) -> Flat:
     return flattened(curvature(stack, matrix, chunks(stack, count)), stack.params)
 
@@ -79,7 +88,7 @@ def test_equals_curvlinops(make_run: Maker, small_data: DataSet, matrix: str) ->
     stack = stack_of(pair(make_run), small_data)
     stack.advance(5)
     product = flat_curvature(stack, matrix)
-    v = torch.randn(2, flat(stack.params).shape[1], dtype=torch.float64)
+    v = random_like(flat(stack.params))
     found = product(v)
     for lane in range(2):
         operator = _operator(stack, lane, matrix, 83)
@@ -94,7 +103,7 @@ def test_the_sampled_fisher_has_the_mean_of_curvlinops(
 ) -> None:
     """Both sample; over many draws ours is the matrix that theirs is, too: Gauss-Newton."""
     stack = stack_of(pair(make_run, model=Mlp(hidden=()))[:1], small_data)
-    v = torch.randn(1, flat(stack.params).shape[1], dtype=torch.float64)
+    v = random_like(flat(stack.params))
     whole = flat_curvature(stack, "gauss_newton")(v)
     (batch,) = chunks(stack, 83)
     total = torch.zeros_like(whole)
@@ -123,7 +132,7 @@ def test_chunks_add_up(
     batch = chunks(stack, 83)[0]
     outputs = {"quadratic": 5, "logistic": 1, "cross_entropy": 5}[loss]
     targets = {
-        "quadratic": torch.randn(2, 83, 5, dtype=torch.float64),
+        "quadratic": random_like(torch.zeros(2, 83, 5, dtype=torch.float64)),
         "logistic": batch.targets % 2,
         "cross_entropy": batch.targets,
     }[loss]
@@ -134,7 +143,7 @@ def test_chunks_add_up(
     stack.runs = [make_run(train=DOUBLE | {"loss": loss}, model=run.model)] * 2
     batch = batch._replace(targets=targets)
     whole = flattened(curvature(stack, matrix, [batch]), stack.params)
-    v = torch.randn(2, flat(stack.params).shape[1], dtype=torch.float64)
+    v = random_like(flat(stack.params))
     if matrix != "sampled_fisher":  # whose targets depend on the place in a chunk
         parts = [
             batch._replace(x=batch.x[:, at], targets=batch.targets[:, at])
@@ -181,7 +190,7 @@ def test_smoothed_labels_count(make_run: Maker, small_data: DataSet) -> None:
     runs = pair(make_run, train={"label_smoothing": 0.3})
     stack = stack_of(runs, small_data)
     (batch,) = chunks(stack, 83)
-    v = torch.randn(2, flat(stack.params).shape[1], dtype=torch.float64)
+    v = random_like(flat(stack.params))
     found = flat_curvature(stack, "hessian")(v)
     names = [*stack.params]
     shapes = [stack.params[name].shape[1:] for name in names]
@@ -208,7 +217,7 @@ def test_batch_normalization_and_dropout(make_run: Maker, small_data: DataSet) -
     before = {name: buffer.clone() for name, buffer in stack.buffers.items()}
     parts = chunks(stack, 83)
     assert [part.x.shape[1] for part in parts] == [13] * 6
-    v = torch.randn(2, flat(stack.params).shape[1], dtype=torch.float64)
+    v = random_like(flat(stack.params))
     found = flat_curvature(stack, "hessian")(v)
     assert found.equal(flat_curvature(stack, "hessian")(v))
     module = copy.deepcopy(stack.network.module).eval()
@@ -238,3 +247,61 @@ def test_masked_weights_have_no_part(make_run: Maker, small_data: DataSet) -> No
     found = dense(flat_curvature(stack, "hessian"), flat(stack.params))
     assert (found[gone] == 0).all()
     assert (found[~gone] != 0).any()
+
+
+def test_attention(tmp_path: Path) -> None:
+    """A transformer: against differences of gradients."""
+    path = tmp_path / "t.txt"
+    path.write_text("abcdeabdceabcaebcd" * 61, encoding="utf-8")
+    text = Characters(path=str(path), context=7)
+    train = Train(steps=5, batch_size=13, precision="float64")
+    model = Gpt(width=6, depth=1, heads=3, dropout=0.1)
+    runs = [
+        RunConfig(data=text, model=model, optimizer=AdamW(lr=0.01), train=train, seed=seed)
+        for seed in (1, 2)
+    ]
+    stack = stack_of(runs, load(text))
+    stack.advance(5)
+    like = flat(stack.params)
+    v = random_like(like)
+    found = flat_curvature(stack, "hessian", 17)(v)
+    # One lane alone goes another way.
+    alone = flat_curvature(stack.keep([1]), "hessian", 17)(v[1:])
+    torch.testing.assert_close(alone, found[1:], rtol=1e-8, atol=1e-12)
+    (batch,) = chunks(stack, 17)
+    module = copy.deepcopy(stack.network.module).eval()
+
+    def gradient(lane: int, vector: Tensor) -> Tensor:
+        tree = unflat(vector.unsqueeze(0), {n: p[:1] for n, p in stack.params.items()})
+        params = {name: param[0].clone().requires_grad_() for name, param in tree.items()}
+        z = functional_call(module, params, (batch.x[lane],))
+        loss = nn.functional.cross_entropy(z.flatten(0, 1), batch.targets[lane].flatten())
+        return torch.cat([g.flatten() for g in torch.autograd.grad(loss, list(params.values()))])
+
+    for lane in range(2):
+        step = 1e-5 * v[lane]
+        ahead, back = (gradient(lane, like[lane] + sign * step) for sign in (1, -1))
+        torch.testing.assert_close(found[lane], (ahead - back) / 2e-5, rtol=1e-4, atol=1e-5)
+
+
+class Attentive(nn.Linear):
+    """A user's own attention over places of one number each."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        q = x.unsqueeze(1).unsqueeze(3) * self.weight[:, 0].mean()
+        seen = nn.functional.scaled_dot_product_attention(q, q, q)
+        return super().forward(seen[:, 0, :, 0])
+
+
+def attentive(input_shape: tuple[int, ...], outputs: int) -> nn.Module:
+    return Attentive(*input_shape, outputs)
+
+
+def test_attention_of_a_users_model_alone(make_run: Maker, small_data: DataSet) -> None:
+    """PyTorch's usual form has no second derivative; packed and alone it is another one."""
+    model = UserModel(name="tests.probes.test_curvature_examples:attentive")
+    stack = stack_of(pair(make_run, model=model), small_data)
+    v = random_like(flat(stack.params))
+    packed = flat_curvature(stack, "hessian")(v)
+    alone = flat_curvature(stack.keep([1]), "hessian")(v[1:])
+    torch.testing.assert_close(alone, packed[1:], rtol=1e-9, atol=1e-12)

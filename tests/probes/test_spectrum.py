@@ -13,7 +13,14 @@ import torch
 from scipy.linalg import eigh
 from torch import nn
 
-from tests.probes.test_curvature_examples import SCRIPTED, dense, flat_curvature, pair, stack_of
+from tests.probes.test_curvature_examples import (
+    SCRIPTED,
+    dense,
+    flat_curvature,
+    pair,
+    random_like,
+    stack_of,
+)
 from trainables.arrays import Arrays
 from trainables.configs import Mlp, RunConfig, UserModel
 from trainables.configs.data import LeastSquares
@@ -205,7 +212,7 @@ def test_hooks_are_linear_symmetric_and_positive(
     matrix = dense(inverse, flat(stack.params).double())
     torch.testing.assert_close(matrix, matrix.mT, rtol=1e-8, atol=1e-10)
     assert (torch.linalg.eigvalsh(matrix)[:, 0] > 0).all()
-    u, v = torch.randn(2, 2, matrix.shape[1], dtype=torch.float64)
+    u, v = random_like(matrix[:, :2]).unbind(1)
     torch.testing.assert_close(inverse(u + 2 * v), inverse(u) + 2 * inverse(v))
 
 
