@@ -115,6 +115,8 @@ def test_what_a_start_does_not_reach() -> None:
     np.testing.assert_allclose(found.values, expected, rtol=1e-5)
     np.testing.assert_allclose(found.weights.sum(1), 1, rtol=1e-6)
     np.testing.assert_allclose(found.weights[1, :2], [4 / 7, 3 / 7], rtol=1e-5)
+    fewer = ritz(lanczos(of(symmetric(1, SPREAD)), vectors(2, SIZE), 7, sizes(5)))
+    assert (np.isfinite(fewer.values).sum(1) == 5).all(), "no more steps than dimensions"
 
 
 def test_no_lane_harms_another() -> None:
@@ -205,3 +207,5 @@ def test_trace_and_its_standard_error() -> None:
     np.testing.assert_allclose(exact.value, 19.5, rtol=1e-12)
     assert (exact.error < 1e-12).all()
     assert np.isnan(trace(np.ones((1, 3))).error).all()
+    value, error = trace(np.array([[1.0], [2.0], [6.0]]))
+    assert (value[0], error[0]) == pytest.approx((3.0, (14 / 2 / 3) ** 0.5))

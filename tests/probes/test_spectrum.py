@@ -29,6 +29,8 @@ from trainables.configs.optimizers import OPTIMIZERS as CONFIGS
 from trainables.configs.optimizers import Adam, Sgd
 from trainables.configs.probes import Spectrum
 from trainables.curvature.flat import flat, unflat
+from trainables.curvature.lanczos import Extremes
+from trainables.curvature.trace import Trace
 from trainables.data import DataSet
 from trainables.data.synthetic import least_squares
 from trainables.engine import Stack
@@ -137,6 +139,26 @@ def test_after_preconditioning(make_run: Maker, small_data: DataSet) -> None:
         assert square == pytest.approx((values**2).mean(), rel=0.1)
     plain = found["hessian"].ends.top[:, 0]
     assert (np.abs(one.ends.top[:, 0] / plain - 1) > 0.1).all()
+
+
+@pytest.mark.parametrize(
+    ("bottom", "residual", "condition"),
+    [(0.02, 1e-3, 100.0), (0.02, 3e-3, None), (-0.02, 0.0, None), (1e-4, 0.0, None)],
+)
+def test_condition_is_told_where_the_smallest_is_known(
+    bottom: float, residual: float, condition: float | None
+) -> None:
+    """Within a tenth of it, rounding included."""
+    top, small = np.array([[2.0, 1.0]]), np.array([bottom])
+    found = Found(
+        ends=Extremes(top, 0 * top, small, np.array([residual])),
+        trace=Trace(small, small),
+        density=None,
+        rounding=1e-5,
+    )
+    told = metrics({"hessian": found}, 0)
+    assert told.get("probe/hessian/condition") == (condition and pytest.approx(condition))
+    assert told["probe/hessian/spread"] == 2.0
 
 
 def _numbers(found: dict[str, Found], lane: int) -> dict[str, float]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ import pytest
 import torch
 
 from trainables import checkpoint
+from trainables.arrays import Arrays
 from trainables.configs import Mlp, RunConfig, UserModel
 from trainables.configs.base import Steps
 from trainables.configs.optimizers import Sgd
@@ -17,9 +19,11 @@ from trainables.configs.probes import NoiseScale, Probes, Spectrum
 from trainables.configs.regularization import BatchGrowth
 from trainables.configs.run import fusion_key, run_id
 from trainables.data import DataSet
+from trainables.engine import Stack
 from trainables.optimizers import OPTIMIZERS
 from trainables.probes import spectrum
 from trainables.procedures import spectra as timing
+from trainables.pruning.masks import ones, with_masks
 from trainables.session import PackSession, Settings
 from trainables.trial import problem
 
@@ -117,6 +121,23 @@ def test_lengths_of_lanes_are_their_own(make_run: Maker, data_of: Data) -> None:
         assert [p["value"] for p in own] == pytest.approx(
             [p["value"] for p in solo], rel=1e-3, abs=1e-4
         )
+
+
+def test_the_start_is_where_a_network_begins(make_run: Maker, small_data: DataSet) -> None:
+    """Not where a longer run goes on from a shorter one; a ticket, where it is rewound to."""
+    (name, run), *_ = _runs(make_run, _probes())
+    stack = Stack([run], Arrays.of(small_data, torch.device("cpu"), torch.float64))
+
+    def steps(stack: Stack) -> list[int]:
+        return _steps(timing.spectra_at_start([name], stack).rows, name)
+
+    assert steps(stack) == [0]
+    stack.advance(5)
+    assert steps(stack) == []
+    left = ones(stack.params, ["0.weight"])
+    assert steps(stack.put([run], with_masks(stack.state_dict(), left))) == [5]
+    late = dataclasses.replace(run, probes=_probes(at=(1.0,)))
+    assert steps(Stack([late], stack.arrays)) == []
 
 
 def test_steps_of_several_batches(make_run: Maker, data_of: Data) -> None:

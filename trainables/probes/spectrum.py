@@ -27,7 +27,9 @@ _ROOT_STEPS = 64
 _BASIS = 2**30
 """Bytes that the vectors of an iteration may take; lanes whose do not fit go one after another."""
 _CERTAIN = 0.1
-"""A smallest eigenvalue is known where its residual is below this share of it."""
+"""A smallest eigenvalue is known where its residual and rounding are below this share of it."""
+_ROUNDING = 32
+"""In units of the weights' type."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -37,17 +39,20 @@ class Found:
     ends: Extremes
     trace: Trace
     density: Density | None
+    rounding: float
+    """Of eigenvalues, relative to the largest one."""
 
     def scalars(self) -> dict[str, Column]:
         """Metric → (L,); NaN where it is not known.
 
         ``top`` and ``bottom``: the largest and the smallest eigenvalue. ``trace``, and
         ``trace_error``, its standard error. ``spread``: the largest over the last of the ``top``
-        ones. ``condition``: the largest over the smallest, where that one is known to be above 0.
+        ones. ``condition``: the largest over the smallest, where that one is known to be
+        above 0 by more than rounding.
         """
         ends = self.ends
         top, last, bottom = ends.top[:, 0], ends.top[:, -1], ends.bottom
-        known = ends.bottom_residual <= _CERTAIN * bottom
+        known = ends.bottom_residual + self.rounding * top <= _CERTAIN * bottom
         with np.errstate(invalid="ignore", divide="ignore"):
             return {
                 "top": top,
@@ -55,7 +60,7 @@ class Found:
                 "trace": self.trace.value,
                 "trace_error": self.trace.error,
                 "spread": np.where(last > 0, top / last, np.nan),
-                "condition": np.where(known & (bottom > 0), top / bottom, np.nan),
+                "condition": np.where(known, top / bottom, np.nan),
             }
 
 
@@ -115,6 +120,7 @@ def _found(
         ends=extremes(several, config.top),
         trace=trace(torch.stack(samples).cpu().numpy()),
         density=density(quadrature(several)) if config.density else None,
+        rounding=_ROUNDING * torch.finfo(starts[0].dtype).eps,
     )
 
 
@@ -166,6 +172,7 @@ def _joined_found(parts: Sequence[Found]) -> Found:
         ends=Extremes(*map(np.concatenate, zip(*(part.ends for part in parts), strict=True))),
         trace=Trace(*map(np.concatenate, zip(*(part.trace for part in parts), strict=True))),
         density=Density(*map(np.concatenate, zip(*densities, strict=True))) if densities else None,
+        rounding=parts[0].rounding,
     )
 
 
