@@ -123,7 +123,7 @@ def test_after_preconditioning(make_run: Maker, small_data: DataSet) -> None:
     found = spectra(stack, config)
     h = dense(flat_curvature(stack, "hessian"), flat(stack.params))
     one = found["preconditioned"]
-    many = spectra(stack, Spectrum(examples=83, lanczos=7, vectors=53))["preconditioned"]
+    many = spectra(stack, Spectrum(examples=83, lanczos=7, vectors=31))["preconditioned"]
     for lane in range(2):
         p = np.diag(flat(stack.state["momentum"])[lane].abs().sqrt().numpy() + 0.1)
         values = eigh(h[lane].numpy(), p, eigvals_only=True)
