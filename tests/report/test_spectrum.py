@@ -154,6 +154,21 @@ def test_before_and_after_preconditioning(tmp_path: Path) -> None:
     assert section.tables[0].rows[1][-1] == "5"
 
 
+def test_a_preconditioner_that_does_nothing(tmp_path: Path) -> None:
+    def same(run: pd.Series) -> dict[tuple[str, str], float]:
+        spreads = {
+            "hessian": 10.0,
+            "preconditioned": 9.7 if run["config.optimizer.lr"] == 1 else 30,
+        }
+        tops = {(f"{matrix}/top", "28"): 4.0 for matrix in spreads}
+        return tops | {(f"{matrix}/spread", "28"): value for matrix, value in spreads.items()}
+
+    optimizers = [{"name": "adam", "lr": 1}, {"name": "rmsprop", "lr": 0.1}]
+    section = made(spectrum_section(planted(tmp_path, same, {"optimizer": optimizers})))
+    assert "that of adam hardly changes it, from 10 to 9.7" in section.finding
+    assert "that of rmsprop raises it 3-fold, from 10 to 30" in section.finding
+
+
 def test_it_is_quiet_without_spectra(tmp_path: Path) -> None:
     assert spectrum_section in SECTIONS
     results = plant(tmp_path, lambda chosen, seed: 0.5)

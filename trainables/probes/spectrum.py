@@ -116,6 +116,7 @@ def _found(
         done = lanczos(matrix, start, config.lanczos, sizes, inverse)
         several.append(ritz(done))
         samples.append(done.beside[:, 0].square() * done.diagonal[:, 0])
+        del done  # its vectors, before the next ones are made
     return Found(
         ends=extremes(several, config.top),
         trace=trace(torch.stack(samples).cpu().numpy()),

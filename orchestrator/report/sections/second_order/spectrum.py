@@ -19,7 +19,7 @@ from orchestrator.report.sections.second_order.spectra import (
     scalars,
     stable_below,
 )
-from orchestrator.report.text import count, listed, number
+from orchestrator.report.text import count, listed, number, percent
 
 TITLE = "The spectrum of the curvature"
 MOST = 8
@@ -28,6 +28,10 @@ NEAR = 0.2
 """An eigenvalue within so much of the bound is at the edge of stability."""
 _FLOOR = 1e-4
 """Densities below this share of the largest one are drawn as this share."""
+
+
+_CHANGED = 1.1
+"""By less than this factor a number has hardly changed."""
 
 
 def spectrum_section(results: Results) -> Section | None:
@@ -90,7 +94,7 @@ def _course(tops: pd.DataFrame, order: list[str], matrix: str) -> str:
     before, after = float(moved["first"].median()), float(moved["last"].median())
     grown = int((moved["last"] > moved["first"]).sum())
     verb = "goes from"
-    if before > 0 and after > 0 and max(before / after, after / before) >= 1.1:
+    if before > 0 and after > 0 and max(before / after, after / before) >= _CHANGED:
         verb = "grows from" if after > before else "falls from"
     return (
         f"{what} {verb} {number(before)} at its first measurement to {number(after)} at its last"
@@ -122,11 +126,13 @@ def _flattened(rows: pd.DataFrame, matrix: str) -> str:
     parts = []
     for optimizer, own in pairs.groupby("optimizer", sort=False):
         factor = float(np.exp(np.log(own["before"] / own["after"]).mean()))
-        verb = "lowers" if factor > 1 else "raises"
-        parts.append(
-            f"that of {optimizer} {verb} it {number(max(factor, 1 / factor), 2)}-fold, from"
-            f" {number(float(own['before'].median()))} to {number(float(own['after'].median()))}"
+        times = (
+            f"{'lowers' if factor > 1 else 'raises'} it {number(max(factor, 1 / factor), 2)}-fold"
         )
+        if max(factor, 1 / factor) < _CHANGED:
+            times = "hardly changes it"
+        before, after = (number(float(own[side].median())) for side in ("before", "after"))
+        parts.append(f"that of {optimizer} {times}, from {before} to {after}")
     if not parts:
         return ""
     return f"What a preconditioner makes of λ₁/λₖ at the last measurement: {listed(parts, MOST)}."
@@ -227,4 +233,4 @@ def _bulk(own: pd.DataFrame) -> str:
             shares.append(float(np.trapezoid(small["density"], small["x"]) / mass))
     if not shares:
         return ""
-    return f"{100 * float(np.median(shares)):.0f} % of them are below a tenth of it in magnitude."
+    return f"{percent(float(np.median(shares)))} of them are below a tenth of it in magnitude."
