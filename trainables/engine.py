@@ -205,11 +205,15 @@ class Stack:
 
     def _inputs(self, count: int = 1) -> Inputs:
         """All tensors that the next step reads."""
-        hyper = self._hyper | {name: rows[self.step] for name, rows in self._courses.items()}
-        hyper["lr"] = self._rates[self.step]
+        hyper = self.hyper_at(self.step)
         batch, clipping = self.batch(count=count), self._clipping
         trees, kept = (self.params, self.state, self.buffers), self._mask_bits
         return Inputs(*trees, batch, hyper, self._scale, clipping, self._sam, kept)
+
+    def hyper_at(self, step: int) -> Tree:
+        """The hyperparameters of the step that begins there, (L,) float64."""
+        hyper = self._hyper | {name: rows[step] for name, rows in self._courses.items()}
+        return hyper | {"lr": self._rates[step]}
 
     def _share(self, count: int = 1) -> float:
         """Examples of a step / training examples."""

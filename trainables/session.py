@@ -19,6 +19,7 @@ from trainables.engine import Stack
 from trainables.pack_stacks import PackStacks, Settings, Start
 from trainables.procedures.lottery import NO_ARCHIVE, Archive, Ladder, with_ancestors
 from trainables.procedures.measures import after_training, before_training
+from trainables.procedures.spectra import spectra_at_start, spectra_due
 from trainables.progress import Progress, Report, plain, row, verdict, with_best
 from trainables.stack_width import Choice, attempt, release_memory
 
@@ -123,12 +124,33 @@ class PackSession:
     def _build(self) -> None:
         while (built := self._plan.build_next(len(self._stacks))) is not None:
             for run_ids, stack in built:
-                self._stacks.append((run_ids, stack))
                 for run_id in run_ids:
                     self._begin(run_id, stack)
                 found = before_training(run_ids, stack)
                 self._measured |= found.values
                 self._probes += found.rows
+                self._spectra(run_ids, stack)
+                self._keep_unfinished(run_ids, stack)
+
+    def _spectra(
+        self, run_ids: list[str], stack: Stack, due: Sequence[int] | None = None
+    ) -> Mapping[str, dict[str, float]]:
+        """Measures the spectra that are due (None: of runs that begin), outside of the runs' time.
+
+        Runs for which that raises have failed: what they asked for cannot be had.
+        """
+        try:
+            found = (
+                spectra_at_start(run_ids, stack)
+                if due is None
+                else spectra_due(run_ids, stack, due)
+            )
+        except Exception as error:  # a user's model may raise anything
+            for lane in range(len(run_ids)) if due is None else due:
+                self._fail(run_ids[lane], error)
+            return {}
+        self._probes += found.rows
+        return found.values
 
     def _begin(self, run_id: str, stack: Stack) -> None:
         start, progress = self._plan.starts.pop(run_id, None), self.progress[run_id]
@@ -227,15 +249,17 @@ class PackSession:
         metrics, losses = stack.evaluate()
         stack.adapt(metrics)
         share = (time.perf_counter() - started) / len(run_ids)
+        spectra = self._spectra(run_ids, stack, due)
         rows = []
         for lane, run_id in enumerate(run_ids):
             progress = self.progress[run_id]
             progress.wall_seconds += share
-            if lane not in due:
+            if lane not in due or progress.status == "failed":
                 continue
             values = {name: float(column[lane]) for name, column in metrics.items()}
             if cycling(self._plan.runs[run_id].schedule) is None:
                 values.pop("momentum", None)  # a neighbour's varies
+            values |= spectra.get(run_id, {})
             self._update(progress, stack, lane, values, losses[:, lane])
             held = population.in_force(stack.runs[lane], stack.last)
             shown = {f"optimizer.{name}": value for name, value in held.items()}

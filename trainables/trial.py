@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from typing import Any
 
 import torch
 
@@ -13,15 +14,19 @@ from trainables.data import DataSet
 from trainables.engine import Stack
 from trainables.forward import outputs
 from trainables.precision import STORED
+from trainables.probes.spectrum import spectra
 from trainables.user_code import UserCodeError, in_a_line
 
+_LITTLE: dict[str, Any] = {"top": 1, "lanczos": 2, "vectors": 2, "examples": 16, "density": False}
+"""A spectrum that only shows whether one can be measured."""
 _EXAMPLES = 16
 """At most: a model may look across examples, so it sees more than one where training does."""
 
 
 def problem(config: RunConfig, data: DataSet) -> str | None:
     """What goes wrong when the model is built, evaluates a few examples and trains on them
-    (under the run's precision, loss and optimizer), in one line; None where nothing does.
+    (under the run's precision, loss and optimizer), or when its spectrum is measured, where that
+    is asked for; in one line, None where nothing does.
 
     On the CPU, and where it fails there, on a GPU if there is one.
     """
@@ -51,6 +56,8 @@ def _problem_on(device: torch.device, config: RunConfig, data: DataSet) -> str |
         if found != expected:
             return f"{name}: gives outputs {found} for {len(x)} examples, expected {expected}"
         stack.advance(1)
+        if run.probes is not None and run.probes.spectrum is not None:
+            spectra(stack, dataclasses.replace(run.probes.spectrum, **_LITTLE))
     except UserCodeError as error:
         return str(error)
     except Exception as error:  # a user's model may raise anything

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from orchestrator.spec import load_study
 from trainables.configs import RunConfig
-from trainables.configs.probes import NoiseScale, parts_of
+from trainables.configs.probes import NoiseScale, Probes, Spectrum, parts_of
 
 DOCS = Path(__file__).parents[2] / "docs"
 BASE = "study: s\noptimizer: {name: sgd, lr: 0.1}\n"
@@ -30,6 +30,14 @@ def test_the_noise_scale_as_written_is_the_default(tmp_path: Path) -> None:
     assert written is not None
     assert (written.every, written.decay) == (default.every, default.decay)
     assert written.parts == parts_of(default, accumulate=1)
+
+
+def test_the_spectrum_as_written_is_the_default(tmp_path: Path) -> None:
+    path = tmp_path / "s.yaml"
+    path.write_text(BASE + "train: {epochs: 3}\n" + _block("probes.md", "spectrum: {"))
+    (run,) = load_study(path).runs()
+    assert isinstance(run, RunConfig)
+    assert run.probes == Probes(spectrum=Spectrum())
 
 
 def test_ghost_batches_are_of_one_size(tmp_path: Path) -> None:

@@ -33,7 +33,7 @@ from trainables.configs.optimizers import (
     Sgd,
 )
 from trainables.configs.population import Change, Mutable, Population
-from trainables.configs.probes import NoiseScale, Probes
+from trainables.configs.probes import NoiseScale, Probes, Spectrum
 from trainables.configs.schedules import (
     Constant,
     Cosine,
@@ -95,8 +95,21 @@ DEFAULTS: list[tuple[Config, dict[str, Any]]] = [
         },
     ),
     (Node(level=3), {**PRUNING, "level": 3, "control": None, "child": 0}),
+    (
+        Spectrum(),
+        {
+            "at": [0.0, 1.0],
+            "every": None,
+            "matrix": "hessian",
+            "top": 5,
+            "lanczos": 30,
+            "vectors": 4,
+            "examples": 512,
+            "density": True,
+        },
+    ),
     (NoiseScale(), {"every": 50, "parts": None, "decay": 0.9}),
-    (Probes(), {"noise_scale": None}),
+    (Probes(), {"noise_scale": None, "spectrum": None}),
     (Searcher(name="bohb", runs=3), {"name": "bohb", "runs": 3, "options": {}, **FREE}),
     (FunctionRun(trainable="a:b"), {"trainable": "a:b", "config": {}, "seed": 0}),
     (
@@ -168,6 +181,21 @@ RUN_IDS: dict[str, RunConfig | FunctionRun] = {
     "74c5039bc7b05c4e": run(lottery=Node(level=0, child=2, optimizer_state="kept")),
     "52cfabeafe8e387c": run(probes=Probes(noise_scale=NoiseScale())),
     "57b57452efd2ad24": run(probes=Probes(noise_scale=NoiseScale(every=10, parts=4, decay=0.5))),
+    "9ffffeda18cc4dff": run(probes=Probes(spectrum=Spectrum())),
+    "85c4e697c819a5b5": run(
+        probes=Probes(
+            spectrum=Spectrum(
+                at=(0.5,),
+                every=2,
+                matrix="gauss_newton",
+                top=3,
+                lanczos=20,
+                vectors=8,
+                examples=100,
+                density=False,
+            )
+        )
+    ),
     "7ea030f9d35bc1e2": FunctionRun(trainable="a.b:c"),
     "43dce18c0dc33dce": FunctionRun(
         trainable="a.b:c", config={"lr": 0.1, "deep": {"x": [1, None]}}, seed=2

@@ -63,6 +63,7 @@ def test_the_sweeps_are_valid(path: Path, validator: jsonschema.Draft202012Valid
         "sweep: {optimizer.lr: [1, 2]}\nsearch: {name: 'a.b:c', runs: 3}\n",
         "objective: [{metric: valid/loss}, {metric: valid/accuracy, mode: max}]\n",
         "probes: {noise_scale: {every: 10, parts: 2, decay: 0.9}}\n",
+        "probes: {spectrum: {at: [0, 0.5], every: 3, matrix: gauss_newton, density: false}}\n",
         "probes: {}\nsweep: {probes.noise_scale.parts: [2, 4], train.accumulate: [1, 4]}\n",
     ],
 )

@@ -60,6 +60,33 @@ CASES: dict[str, Case] = {
         study("probes: {noise_scale: {}}\nsweep: {train.batch_size: [64, 15, 16]}\n"),
         ("4:23", "must divide batch_size 15, got 2", "(with train.batch_size = 15)"),
     ),
+    "a spectrum": (
+        study("probes: {spectrum: true}\n"),
+        ("4:20", "got true", "{at: …, every: …, matrix: …, top: …"),
+    ),
+    "a spectrum's fields": (
+        study(
+            "probes: {spectrum: {at: [0.5, 2], every: 0, matrix: hesian, top: 0, lanczos: 1,\n"
+            "  vectors: 1, examples: 0, density: 3, dense: true}}\n"
+        ),
+        ("4:31", "probes.spectrum.at.1: must", "a number from 0 to 1, got 2"),
+        ("4:42", "probes.spectrum.every: must", "a whole number at least 1, got 0"),
+        ("4:53", "one of hessian or gauss_newton, got hesian", "did you mean hessian?"),
+        ("4:66", "probes.spectrum.top: must", "a whole number at least 1, got 0"),
+        ("4:78", "probes.spectrum.lanczos: must", "a whole number at least 2, got 1"),
+        ("5:12", "probes.spectrum.vectors: must", "a whole number at least 2, got 1"),
+        ("5:25", "probes.spectrum.examples: must", "a whole number at least 1, got 0"),
+        ("5:37", "probes.spectrum.density: must", "true or false, got 3"),
+        ("5:40", "unknown key; probes.spectrum takes at, every, matrix", "mean density?"),
+    ),
+    "a spectrum that is never measured": (
+        study("probes: {spectrum: {at: []}}\n"),
+        ("4:20", "probes.spectrum: write at or every", "nothing is ever measured"),
+    ),
+    "more eigenvalues than steps": (
+        study("sweep: {probes.spectrum.lanczos: [10, 4]}\n"),
+        ("4:9", "top: 5 eigenvalues need as many steps of lanczos, got 4", "lanczos = 4)"),
+    ),
     "axis of a probe": (
         study("sweep: {probes.noise_scale.decay: [0.9, 2]}\n"),
         ("4:41", "probes.noise_scale.decay: must", "below 1, got 2"),

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
-from trainables.configs.base import Bound, Config, Count, Fraction
+from trainables.configs.base import Bound, Config, Count, Fraction, to_plain
 
 _FEWEST = 2
 
@@ -24,11 +24,48 @@ class NoiseScale(Config):
     """Of the running averages, from one measurement to the next."""
 
 
+CurvatureMatrix = Literal["hessian", "gauss_newton"]
+Share = Annotated[float, Bound(ge=0, le=1)]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Spectrum(Config):
+    """Eigenvalues, trace and spectral density of the curvature of the training loss."""
+
+    at: tuple[Share, ...] = (0.0, 1.0)
+    """Shares of training: 0 is before the first step, others count from the first evaluation
+    at or after them."""
+    every: Count | None = None
+    """Also at every so many evaluations."""
+    matrix: CurvatureMatrix = "hessian"
+    """Of the loss; or the generalized Gauss-Newton matrix, which is the Fisher matrix of the
+    model's own predictions."""
+    top: Count = 5
+    """Largest eigenvalues that are told one by one."""
+    lanczos: Annotated[int, Bound(ge=_FEWEST)] = 30
+    """Steps of the Lanczos iteration from each vector: as many products with the matrix."""
+    vectors: Annotated[int, Bound(ge=_FEWEST)] = 4
+    """Random vectors, over which trace and density are means."""
+    examples: Count = 512
+    """Training examples that the loss is of, evenly spread; all where there are fewer."""
+    density: bool = True
+    """Whether the density is kept on a grid."""
+
+    def __post_init__(self) -> None:
+        if not self.at and self.every is None:
+            raise ValueError("write at or every, or nothing is ever measured")
+        if self.top > self.lanczos:
+            raise ValueError(
+                f"top: {self.top} eigenvalues need as many steps of lanczos, got {self.lanczos}"
+            )
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Probes(Config):
     """What is measured; nothing unless written."""
 
     noise_scale: NoiseScale | None = None
+    spectrum: Spectrum | None = None
 
 
 def parts_of(noise_scale: NoiseScale, accumulate: int) -> int:
@@ -46,6 +83,10 @@ def misfit(noise_scale: NoiseScale, batch_size: int, accumulate: int) -> str | N
 
 def shared(probes: Probes | None, accumulate: int) -> Any:
     """What lanes of one stack have in common, as plain data."""
-    if probes is None or probes.noise_scale is None:
+    if probes is None:
         return None
-    return [probes.noise_scale.every, parts_of(probes.noise_scale, accumulate)]
+    noise = probes.noise_scale
+    found = None if noise is None else [noise.every, parts_of(noise, accumulate)]
+    if probes.spectrum is None:
+        return found
+    return [found, to_plain(probes.spectrum)]

@@ -29,7 +29,7 @@ def hessian(objective: Objective, params: Tree) -> tuple[Product, Tree]:
         gradient = gradient_of(objective(leaves).sum(), leaves, again=True)
 
     def product(vector: Tree) -> Tree:
-        return _back(_along(gradient, vector), leaves)
+        return back(along(gradient, vector), leaves)
 
     return product, {name: g.detach() for name, g in gradient.items()}
 
@@ -46,25 +46,25 @@ def gauss_newton(objective: Objective, params: Tree) -> Product:
     with torch.enable_grad():
         outputs = objective.outputs(leaves)
         u = torch.zeros_like(outputs, requires_grad=True)
-        pulled = _back(outputs, leaves, u, again=True)
+        pulled = back(outputs, leaves, u, again=True)
     at = outputs.detach()
     curve = OUTPUT_HESSIANS[objective.loss]
 
     def product(vector: Tree) -> Tree:
-        (pushed,) = torch.autograd.grad(_along(pulled, vector), u, retain_graph=True)
-        return _back(outputs, leaves, curve(at, pushed))
+        (pushed,) = torch.autograd.grad(along(pulled, vector), u, retain_graph=True)
+        return back(outputs, leaves, curve(at, pushed))
 
     return product
 
 
-def _along(tree: Tree, vector: Tree) -> Tensor:
+def along(tree: Tree, vector: Tree) -> Tensor:
     """Σ treeᵀ vector over lanes; what no parameter reaches has no part."""
     with torch.enable_grad():
         parts = [(g * vector[name]).sum() for name, g in tree.items() if g.requires_grad]
         return torch.stack(parts).sum()
 
 
-def _back(value: Tensor, leaves: Tree, start: Tensor | None = None, *, again: bool = False) -> Tree:
+def back(value: Tensor, leaves: Tree, start: Tensor | None = None, *, again: bool = False) -> Tree:
     """∂value/∂leaf, started with ``start``; 0 where a leaf has no part. The graph stays."""
     found = torch.autograd.grad(
         value,

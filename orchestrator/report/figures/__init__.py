@@ -23,4 +23,6 @@ from orchestrator.report.figures.population import draw_population as draw_popul
 from orchestrator.report.figures.range_test import draw_range_test as draw_range_test
 from orchestrator.report.figures.scaling import draw_scaling as draw_scaling
 from orchestrator.report.figures.scatter import draw_scatter as draw_scatter
+from orchestrator.report.figures.spectrum import draw_density as draw_density
+from orchestrator.report.figures.spectrum import draw_sharpness as draw_sharpness
 from orchestrator.report.figures.trade_off import draw_trade_off as draw_trade_off

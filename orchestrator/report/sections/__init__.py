@@ -37,6 +37,7 @@ from orchestrator.report.sections.rules.ranking import ranking_section
 from orchestrator.report.sections.rules.sensitivity import sensitivity_section
 from orchestrator.report.sections.rules.trials import by_rule
 from orchestrator.report.sections.schedules import schedules_section
+from orchestrator.report.sections.second_order.spectrum import spectrum_section
 from orchestrator.report.sections.setup import setup_section
 
 _OF_SEVERAL: tuple[Callable[[Results], Section | None], ...] = (
@@ -56,6 +57,7 @@ SECTIONS: list[Callable[[Results], Section | None]] = [
     setup_section,
     *_OF_SEVERAL,
     curves_section,
+    spectrum_section,
     schedules_section,
     failures_section,
 ]
@@ -134,5 +136,6 @@ def _of_large_batch(results: Results, study: LargeBatch) -> list[Section]:
     Sections that rank final values have nothing to say of runs that end where they reach one.
     """
     made = [setup_section(results), *(build(study) for build in OF_LARGE_BATCH)]
-    made += [curves_section(at_best(study)), schedules_section(results), failures_section(results)]
+    made += [curves_section(at_best(study)), spectrum_section(results)]
+    made += [schedules_section(results), failures_section(results)]
     return [section for section in made if section is not None]

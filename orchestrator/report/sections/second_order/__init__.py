@@ -1,0 +1,1 @@
+"""The sections of a study that compares optimizers by what they take to a target."""
