@@ -62,7 +62,8 @@ def read_metrics(
         weights = np.array(counts)[:, None] / max(1, sum(counts))
         metrics["train/loss"] = (weights * losses).sum(0)
         metrics[f"train/{score}"] = (weights * scores).sum(0)
-        for part, variance in (arrays.variances or {}).items():
+        variances = arrays.variances if score == "r2" else None
+        for part, variance in (variances or {}).items():
             metrics[f"{part}/{score}"] = 1 - np.divide(metrics[f"{part}/{score}"], variance)
         metrics |= derived(metrics, measured(run.data, run.train))
     return metrics, losses

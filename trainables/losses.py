@@ -24,7 +24,7 @@ class LossValue(NamedTuple):
     """Gradient of each lane's mean loss by its outputs, like these."""
     scores: Tensor
     """Whether each example is predicted right (of a sequence, the share of places that are);
-    with real targets its squared error, (L, B)."""
+    with real targets the squared error of what is predicted, (L, B)."""
 
 
 Loss = Callable[[Tensor, Tensor], LossValue]
@@ -95,6 +95,25 @@ def quadratic(outputs: Tensor, targets: Tensor) -> LossValue:
     return LossValue(squares / 2, difference / outputs.shape[1], squares)
 
 
+def bernoulli(outputs: Tensor, targets: Tensor) -> LossValue:
+    """Σ_c log(1 + eᶻ) − y z: the cross-entropy of pixels y in [0, 1] with σ(z), summed over them.
+
+    Its gradient is (σ(z) − y) / B. The loss of the autoencoders of Hinton & Salakhutdinov 2006
+    (supporting material) and Martens 2010 (section 6), whose tables give the score: ‖σ(z) − y‖².
+    Where y is neither 0 nor 1 the least loss is not 0 but the entropy of y.
+
+    Args:
+        outputs: z, (L, B, C).
+        targets: y, (L, B, C), in [0, 1].
+
+    Returns:
+        Losses in nats, equal to ``binary_cross_entropy_with_logits`` summed over C.
+    """
+    difference = outputs.sigmoid() - targets
+    losses = (F.softplus(outputs) - targets * outputs).sum(-1)
+    return LossValue(losses, difference / outputs.shape[1], difference.square().sum(-1))
+
+
 def smoothed(share: float) -> Loss:
     """Cross-entropy against targets (1 − ε) onehot(y) + ε/C, ε the share.
 
@@ -126,4 +145,5 @@ LOSSES: dict[str, Loss] = {
     "cross_entropy": cross_entropy,
     "logistic": logistic,
     "quadratic": quadratic,
+    "bernoulli": bernoulli,
 }

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping
 
 from orchestrator.launch.check_lottery import lottery_problems
 from orchestrator.plan.flops import layers
-from orchestrator.spec.checks import wrong_for_sequences, wrong_inputs
+from orchestrator.spec.checks import wrong_for_sequences, wrong_inputs, wrong_targets
 from trainables.configs.base import steps_in, to_plain
 from trainables.configs.data import Data
 from trainables.configs.fit import unfit
@@ -140,14 +140,23 @@ def _interval_within(config: RunConfig, total: int, per_epoch: int) -> Iterable[
 
 def _targets_for_loss(config: RunConfig, data: DataSet) -> Iterable[str]:
     loss, name = config.train.loss, config.data.name
-    if (why := wrong_for_sequences(config.train, name, tokens=data.tokens)) is not None:
+    if (why := wrong_for_sequences(config.train, name, tokens=data.tokens)) is not None or (
+        why := wrong_targets(config.train, config.data, real=data.regression)
+    ) is not None:
         yield f"train.loss: {why}"
-    elif data.regression and loss != "quadratic":
-        yield f"train.loss: {loss} needs classes, and {name} has real targets; use quadratic"
-    elif loss == "quadratic" and not data.regression:
-        yield f"train.loss: quadratic needs real targets, and {name} has classes; use cross_entropy"
+    elif loss == "bernoulli" and (outside := _beyond_one(data)) is not None:
+        yield f"train.loss: bernoulli needs targets in [0, 1], and {name} has {outside:g}"
     elif loss == "logistic" and data.outputs != 2:
         yield f"train.loss: logistic needs 2 classes, and {name} has {data.outputs}"
+
+
+def _beyond_one(data: DataSet) -> float | None:
+    """A target that is no probability, or None."""
+    for targets in (data.train_y, data.valid_y, data.test_y):
+        for value in (float(targets.min()), float(targets.max())):
+            if not 0 <= value <= 1:
+                return value
+    return None
 
 
 def _images_for_augment(config: RunConfig, data: DataSet) -> Iterable[str]:

@@ -66,6 +66,7 @@ _FACTORS = 2
 """New factors, and as much again: some of them at a time are decomposed in float64."""
 _EVALUATION_BATCH = 1024
 _WITH_NORM = Mlp | Lenet300100 | Lenet5 | Plain | Resnet
+_OF_REAL_TARGETS = ("quadratic", "bernoulli")
 _GPU = Path("/dev/nvidia0")
 
 
@@ -139,15 +140,16 @@ def lane_memory(config: RunConfig) -> Lane | None:
     per_epoch = max(1, sizes.train // train.batch_size)
     tables = 8 * (length(train, per_epoch) + sizes.train)  # rates, and an epoch's order
     example = size * math.prod(sizes.input_shape)
+    target = size * sizes.outputs if train.loss in _OF_REAL_TARGETS else 8
     return Lane(
         kept=weights * (1 + state_of(config.optimizer) + averages)
         + size * factor_numbers(config.optimizer, found)
         + tables,
         more=max(
-            _step(config, found, size, example * _examples(config, sizes)),
+            _step(config, found, size, (example + target) * _examples(config, sizes)),
             _evaluation(config.model, found, weights, size, sizes),
         ),
-        shared=weights + (example + 8) * (sizes.train + sizes.evaluated),
+        shared=weights + (example + target) * (sizes.train + sizes.evaluated),
     )
 
 

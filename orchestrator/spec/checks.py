@@ -13,7 +13,7 @@ from orchestrator.spec.findings import measured_in, unit_of
 from orchestrator.spec.lotteries import LOTTERY_CHECKS
 from orchestrator.spec.sections import checked
 from trainables.configs import SCORES, Train, UserModel, measured, probes, to_plain
-from trainables.configs.data import Characters, Split
+from trainables.configs.data import Characters, Digits, ImageFiles, Split
 from trainables.configs.fit import misfits
 from trainables.configs.models import Gpt
 from trainables.configs.optimizers import ScheduleFreeAdamW, ScheduleFreeSgd, momentum_field
@@ -62,6 +62,33 @@ def wrong_for_sequences(train: Train, name: str, *, tokens: bool) -> str | None:
     if tokens and train.loss != "cross_entropy":
         return f"{train.loss} takes one target an example, {name} has sequences; use cross_entropy"
     return None
+
+
+def _loss_of_targets(data: Any, train: Train) -> Finding | None:
+    """Where the data say what their targets are; of others it is known once they are read."""
+    if not isinstance(data, Digits | ImageFiles):
+        return None
+    why = wrong_targets(train, data, real=data.targets == "inputs")
+    return None if why is None else Finding(path=("train", "loss"), message=why, related=("data",))
+
+
+def wrong_targets(train: Train, data: Any, *, real: bool) -> str | None:
+    """Why the loss does not suit the targets, real ones or classes."""
+    loss, name = train.loss, data.name
+    if real and loss in ("cross_entropy", "logistic"):
+        use = "bernoulli or quadratic" if hasattr(data, "targets") else "quadratic"
+        return f"{loss} needs classes, and {name} has real targets; use {use}"
+    if not real and loss in ("quadratic", "bernoulli"):
+        hint = ", or data.targets: inputs" if hasattr(data, "targets") else ""
+        return f"{loss} needs real targets, and {name} has classes; use cross_entropy{hint}"
+    return None
+
+
+def _no_augmented_targets(data: Any, train: Train) -> Finding | None:
+    if train.augment is None or getattr(data, "targets", "classes") == "classes":
+        return None
+    message = "must be left out where data.targets are the inputs, which would not change with them"
+    return Finding(path=("train", "augment"), message=message, related=("data", "targets"))
 
 
 def _inputs_of_model(model: Any, data: Any) -> Finding | None:
@@ -140,6 +167,8 @@ CHECKS: tuple[tuple[str, str, Callable[[Any, Any], Finding | None]], ...] = (
     ("data", "train", _room_for_training),
     ("data", "train", _target_is_measured),
     ("data", "train", _loss_of_sequences),
+    ("data", "train", _loss_of_targets),
+    ("data", "train", _no_augmented_targets),
     ("model", "data", _inputs_of_model),
     ("optimizer", "train", _one_average),
     ("train", "optimizer", _changes_of_optimizer),

@@ -128,6 +128,8 @@ def test_sizes_are_known_beforehand(name: str, tmp_path: Path) -> None:
 
 def test_sizes_of_the_standard_files() -> None:
     assert Mnist(root="x").sizes() == (55000, (1, 28, 28), 10, 15000)
+    assert Mnist(root="x", targets="inputs").sizes() == (55000, (1, 28, 28), 784, 15000)
+    assert Cifar10(root="x", targets="inputs").sizes() == (45000, (3, 32, 32), 3072, 15000)
     assert Cifar100(root="x", valid=0.1).sizes() == (45000, (3, 32, 32), 100, 15000)
     assert ArrayFiles(path="x").sizes() is None
     assert Characters(path="x").sizes() is None

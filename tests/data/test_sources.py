@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -44,8 +45,10 @@ def _equals(config: Any, parts: dict[str, Pair], rtol: float = 1e-5) -> None:
             assert found_y.tolist() == y.tolist(), part
 
 
-def _divided(x: npt.NDArray[Any], y: npt.NDArray[Any], config: Any, test: Pair | None) -> Any:
-    """Shuffled by the split's seed, the test split first; scaled by what training sees."""
+def _splits(
+    x: npt.NDArray[Any], y: npt.NDArray[Any], config: Any, test: Pair | None
+) -> dict[str, Pair]:
+    """Shuffled by the split's seed, the test split first."""
     x = x.astype(np.float64)
     order = list(np.random.default_rng(SEED).permutation(len(x)))
     held = {"valid": config.valid} if test else {"test": config.test, "valid": config.valid}
@@ -56,6 +59,12 @@ def _divided(x: npt.NDArray[Any], y: npt.NDArray[Any], config: Any, test: Pair |
     parts["train"] = x[order], y[order]
     if test:
         parts["test"] = test[0].astype(np.float64), test[1]
+    return parts
+
+
+def _divided(x: npt.NDArray[Any], y: npt.NDArray[Any], config: Any, test: Pair | None) -> Any:
+    """The same, scaled by what training sees."""
+    parts = _splits(x, y, config, test)
     mean, scale = parts["train"][0].mean(), parts["train"][0].std()
     return {part: ((x - mean) / scale, y) for part, (x, y) in parts.items()}
 
@@ -64,6 +73,30 @@ def _digits(_: Path) -> None:
     x, y = load_digits(return_X_y=True)
     config = Digits(split_seed=SEED)
     _equals(config, _divided(x, y, config, None))
+
+
+def _pixels(kind: type, brightest: int) -> Callable[[Path], None]:
+    """An autoencoder's data: pixels in [0, 1], the inputs and, flattened, the targets."""
+
+    def check(folder: Path) -> None:
+        if kind is Digits:
+            config, test = Digits(split_seed=SEED, targets="inputs"), None
+            x, y = load_digits(return_X_y=True)
+        else:
+            files = write_idx(folder)
+            config = Mnist(root=str(folder), valid=3, split_seed=SEED, targets="inputs")
+            x, y = files["train-images-idx3-ubyte"][:, None], files["train-labels-idx1-ubyte"]
+            test = files["t10k-images-idx3-ubyte"][:, None], files["t10k-labels-idx1-ubyte"]
+        parts = {}
+        for part, (images, _) in _splits(x, y, config, test).items():
+            scaled = images / brightest
+            parts[part] = scaled, np.array([image.ravel() for image in scaled])
+        _equals(config, parts)
+        data = load(config)
+        assert data.outputs == math.prod(x.shape[1:])
+        assert (data.train_x.min(), data.train_x.max()) == (0, 1) or kind is Mnist
+
+    return check
 
 
 def _idx(kind: type) -> Callable[[Path], None]:
@@ -172,6 +205,8 @@ def _matrix_factorization(_: Path) -> None:
 
 ORACLES: dict[str, Callable[[Path], None]] = {
     "digits": _digits,
+    "digits as their own targets": _pixels(Digits, 16),
+    "mnist as its own targets": _pixels(Mnist, 255),
     "mnist": _idx(Mnist),
     "fashion_mnist": _idx(FashionMnist),
     "kmnist": _idx(Kmnist),

@@ -105,6 +105,10 @@ ORACLES: dict[str, Any] = {
         lambda z, y: F.mse_loss(z, y, reduction="none").sum(-1) / 2,
         lambda z, y: (z - y).norm(dim=-1) ** 2,
     ),
+    "bernoulli": (
+        lambda z, y: -(y * F.logsigmoid(z) + (1 - y) * F.logsigmoid(-z)).sum(-1),
+        lambda z, y: F.mse_loss(torch.sigmoid(z), y, reduction="none").sum(-1),
+    ),
 }
 
 
@@ -116,6 +120,8 @@ def test_loss_and_gradient_equal_torch(name: str) -> None:
     y = torch.randint(0, max(2, outputs), (LANES, BATCH))
     if name == "quadratic":
         y = torch.randn(LANES, BATCH, CLASSES, dtype=torch.float64)
+    if name == "bernoulli":
+        y = torch.rand(LANES, BATCH, CLASSES, dtype=torch.float64)
     value = LOSSES[name](z.detach(), y)
     expected = torch.stack([losses(z[lane], y[lane]) for lane in range(LANES)])
     (gradient,) = torch.autograd.grad(expected.mean(1).sum(), z)
@@ -147,10 +153,11 @@ def test_loss_of_sequences_equals_torch(smoothing: float) -> None:
         torch.testing.assert_close(value.scores[lane], hits, rtol=1e-15, atol=0)
 
 
-@pytest.mark.parametrize("name", ["cross_entropy", "logistic"])
+@pytest.mark.parametrize("name", ["cross_entropy", "logistic", "bernoulli"])
 def test_a_loss_of_huge_outputs_is_finite(name: str) -> None:
     z = torch.tensor([[[1e4], [-1e4]]]) if name == "logistic" else 1e4 * torch.eye(2)[None]
-    value = LOSSES[name](z, torch.tensor([[0, 1]]))
+    y = torch.tensor([[0, 1]])
+    value = LOSSES[name](z, 1 - torch.eye(2)[None] if name == "bernoulli" else y)
     assert bool(value.losses.isfinite().all())
     assert bool(value.gradient.isfinite().all())
 

@@ -86,6 +86,7 @@ def test_two_classes_by_one_output() -> None:
 
 
 REAL = MatrixFactorization()
+PIXELS = Digits(targets="inputs")
 
 
 def floats() -> tuple[np.ndarray, np.ndarray]:
@@ -101,6 +102,9 @@ def floats() -> tuple[np.ndarray, np.ndarray]:
         (UserData(name=f"{__name__}:floats"), "cross_entropy", "has real targets; use quadratic"),
         (Digits(), "quadratic", "quadratic needs real targets, and digits has classes; use cross"),
         (Digits(), "logistic", "logistic needs 2 classes, and digits has 10"),
+        (Digits(), "bernoulli", "bernoulli needs real targets, and digits has classes; use cross"),
+        (PIXELS, "cross_entropy", "digits has real targets; use bernoulli or quadratic"),
+        (REAL, "bernoulli", "bernoulli needs targets in [0, 1], and matrix_factorization has -"),
     ],
 )
 def test_a_loss_that_does_not_fit_is_one_line(data: Data, loss: LossName, message: str) -> None:

@@ -250,6 +250,7 @@ def test_better_is_lower_but_for_accuracy_and_r2() -> None:
         (Digits(), "cross_entropy", ("loss", "accuracy", "error")),
         (Digits(), "logistic", ("loss", "accuracy", "error")),
         (LeastSquares(), "quadratic", ("loss", "r2")),
+        (Digits(targets="inputs"), "bernoulli", ("loss", "squared_error")),
         (Characters(path="x"), "cross_entropy", ("loss", "accuracy", "error", "perplexity")),
     ],
 )
@@ -263,6 +264,12 @@ def test_history_has_what_is_measured_and_nothing_else(text: Characters) -> None
         _run(text),
         _run(text, data=Digits(), model=Mlp(hidden=())),
         _run(text, data=regression, model=Mlp(hidden=()), train={"loss": "quadratic"}),
+        _run(
+            text,
+            data=Digits(targets="inputs"),
+            model=Mlp(hidden=()),
+            train={"loss": "bernoulli"},
+        ),
     ):
         (row,) = _train([run])[run_id(run)][-1:]
         expected = {

@@ -340,7 +340,8 @@ def test_losses_are_those_that_train(name: str) -> None:
         outputs = 1 if name == "logistic" else 5
         z = torch.randn(*shape, outputs, generator=generator, dtype=torch.float64)
         y = torch.randint(0, max(2, outputs), shape, generator=generator)
-        targets = torch.randn(z.shape, generator=generator).double() if name == "quadratic" else y
+        real = name in ("quadratic", "bernoulli")
+        targets = torch.rand(z.shape, generator=generator).double() if real else y
         value = LOSSES[name](z, targets)
         leaf = z.clone().requires_grad_()
         found = MEAN_LOSSES[name](leaf, targets)

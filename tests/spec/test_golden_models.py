@@ -52,10 +52,11 @@ RESNET = {
     "zero_init": False,
     "scale": 1.0,
 }
+CLASSES = {"targets": "classes"}
 DEFAULTS: list[tuple[Config, dict[str, Any]]] = [
-    (Digits(), {"name": "digits", **SPLIT}),
+    (Digits(), {"name": "digits", **SPLIT, "targets": "classes"}),
     *[
-        (cls(root="r"), {"name": name, "root": "r", "valid": 5000, "split_seed": 0})
+        (cls(root="r"), {"name": name, "root": "r", "valid": 5000, "split_seed": 0, **CLASSES})
         for name, cls in IMAGES.items()
     ],
     (ArrayFiles(path="p"), {"name": "arrays", "path": "p", **SPLIT}),

@@ -189,7 +189,10 @@ CASES: dict[str, Case] = {
         ("4:21", "valid/perplexity is measured on characters alone", "valid/loss is its logarithm"),
     ),
     "error of real targets": (
-        study(train="{epochs: 3, loss: quadratic, target: {metric: valid/error, value: 1}}"),
+        study(
+            "data: {name: least_squares}\n",
+            train="{epochs: 3, loss: quadratic, target: {metric: valid/error, value: 1}}",
+        ),
         ("3:54", "valid/error is never measured with the loss quadratic", "valid/r2 is"),
     ),
     "tokens for the default model": (
@@ -212,6 +215,29 @@ CASES: dict[str, Case] = {
             train="{epochs: 3, loss: logistic}",
         ),
         ("3:26", "logistic takes one target an example", "use cross_entropy"),
+    ),
+    "classes for an autoencoder": (
+        study(train="{epochs: 3, loss: bernoulli}"),
+        ("3:26", "bernoulli needs real targets, and digits has classes", "or data.targets: inputs"),
+    ),
+    "an autoencoder's loss of classes": (
+        study("data: {name: digits, targets: inputs}\n"),
+        ("3:8", "cross_entropy needs classes", "digits has real targets; use bernoulli or quad"),
+    ),
+    "augmented inputs that are targets": (
+        study(
+            "data: {name: mnist, root: r, targets: inputs}\nmodel: {name: lenet5}\n",
+            train="{epochs: 3, loss: bernoulli, augment: {crop: 2}}",
+        ),
+        ("3:46", "train.augment: must be left out", "data.targets are the inputs"),
+    ),
+    "targets that there are not": (
+        study("data: {name: digits, targets: pixels}\n"),
+        ("4:31", "data.targets: must be", "one of classes or inputs, got pixels"),
+    ),
+    "targets of synthetic data": (
+        study("data: {name: gaussian_mixture, targets: inputs}\n"),
+        ("4:32", "data.targets", "gaussian_mixture"),
     ),
     "characters without a path": (
         study("data: {name: characters}\nmodel: {name: gpt}\n"),

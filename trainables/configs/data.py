@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 from typing import Annotated, Any, ClassVar, Literal, NamedTuple
 
 from trainables.configs.base import Bound, Config, Count, Fraction, NonNegative
 
 Seed = Annotated[int, Bound(ge=0)]
+Targets = Literal["classes", "inputs"]
 Part = Fraction | Count
 """A share of the examples in [0, 1), or a number of them."""
 
@@ -51,14 +53,19 @@ class Digits(Split):
     """1,797 handwritten digits of 8×8 pixels that come with scikit-learn (10 classes)."""
 
     name: Literal["digits"] = "digits"
+    targets: Targets = "classes"
+    """``inputs``: what an autoencoder learns, the pixels themselves, scaled to [0, 1]."""
 
     examples: ClassVar[int] = 1797
     inputs: ClassVar[int] = 64
     classes: ClassVar[int] = 10
+    brightest: ClassVar[int] = 16
+    """The largest value of a pixel."""
 
     def sizes(self) -> Sizes:
         train = self.trained(self.examples)
-        return Sizes(train, (self.inputs,), self.classes, self.examples - train)
+        outputs = self.inputs if self.targets == "inputs" else self.classes
+        return Sizes(train, (self.inputs,), outputs, self.examples - train)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -70,16 +77,20 @@ class ImageFiles(Config):
     valid: Part = 5000
     """Training images held out for validation: a number, or a share below 1."""
     split_seed: Seed = 0
+    targets: Targets = "classes"
+    """``inputs``: what an autoencoder learns, the pixels themselves, scaled to [0, 1]."""
 
     examples: ClassVar[int] = 60000
     """Training images in the complete files."""
     tests: ClassVar[int] = 10000
     image: ClassVar[tuple[int, int, int]] = (1, 28, 28)
     classes: ClassVar[int] = 10
+    brightest: ClassVar[int] = 255
 
     def sizes(self) -> Sizes:
         held = held_out(self.valid, self.examples)
-        return Sizes(self.examples - held, self.image, self.classes, held + self.tests)
+        outputs = math.prod(self.image) if self.targets == "inputs" else self.classes
+        return Sizes(self.examples - held, self.image, outputs, held + self.tests)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

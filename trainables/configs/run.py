@@ -48,16 +48,21 @@ Metric = Literal[
     "train/perplexity",
     "valid/perplexity",
     "test/perplexity",
+    "train/squared_error",
+    "valid/squared_error",
+    "test/squared_error",
 ]
 HIGHER_IS_BETTER = frozenset(m for m in get_args(Metric) if m.endswith(("/accuracy", "/r2")))
 
-LossName = Literal["cross_entropy", "logistic", "quadratic"]
+LossName = Literal["cross_entropy", "logistic", "quadratic", "bernoulli"]
 SCORES: dict[LossName, str] = {
     "cross_entropy": "accuracy",
     "logistic": "accuracy",
     "quadratic": "r2",
+    "bernoulli": "squared_error",
 }
-"""What is measured beside each loss: the share of hits, or R² = 1 − Σ‖f − y‖² / Σ‖y − ȳ‖²."""
+"""What is measured beside each loss: the share of hits, R² = 1 − Σ‖f − y‖² / Σ‖y − ȳ‖², or an
+autoencoder's mean ‖σ(z) − y‖²."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -80,7 +85,8 @@ class Train(Config):
     evaluate_every: Duration = Epochs(epochs=1.0)
     loss: LossName = "cross_entropy"
     """``cross_entropy`` for classes, ``logistic`` for two of them by one output, ``quadratic``
-    (half the squared distance) for real targets."""
+    (half the squared distance) for real targets, ``bernoulli`` for real ones in [0, 1], such as
+    pixels (the cross-entropy of each, summed)."""
     target: Target | None = None
     diverged_above: Positive = 1e6
     """A run whose batch loss is non-finite or above this has diverged, and ends."""

@@ -36,10 +36,16 @@ def _quadratic(z: Tensor, y: Tensor) -> Tensor:
     return (z - y).square().sum(-1).mean(1) / 2
 
 
+def _bernoulli(z: Tensor, y: Tensor) -> Tensor:
+    """z and y (L, B, C) → (L,)."""
+    return F.binary_cross_entropy_with_logits(z, y, reduction="none").sum(-1).mean(1)
+
+
 MEAN_LOSSES: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
     "cross_entropy": _cross_entropy,
     "logistic": _logistic,
     "quadratic": _quadratic,
+    "bernoulli": _bernoulli,
 }
 
 

@@ -105,6 +105,7 @@ OUTPUT_HESSIANS: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
     "cross_entropy": _softmax,
     "logistic": _sigmoid,
     "quadratic": _identity,
+    "bernoulli": _sigmoid,
 }
 """Loss → (outputs z (L, B, …, C), v like z) → the product of v with the Hessian of the mean loss
 by z. None of them depends on the targets, nor on label smoothing."""

@@ -60,6 +60,11 @@ def _two_classes(z: Tensor, draws: Tensor) -> Tensor:
     return (draws.squeeze(-1) < z.squeeze(-1).sigmoid()).to(torch.int64)
 
 
+def _pixels(z: Tensor, draws: Tensor) -> Tensor:
+    """y ~ Bernoulli(σ(z)) for each output, like z."""
+    return (draws < z.sigmoid()).to(z.dtype)
+
+
 def _normal(z: Tensor, draws: Tensor) -> Tensor:
     """y ~ N(z, I), by the inverse distribution function: like z."""
     return z + 2**0.5 * torch.erfinv(2 * draws.to(z.dtype) - 1)
@@ -69,6 +74,7 @@ DRAWN: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
     "cross_entropy": _classes,
     "logistic": _two_classes,
     "quadratic": _normal,
+    "bernoulli": _pixels,
 }
 """Loss → (outputs z (L, B, …, C), uniform numbers like z, or for classes (L, B, …, 1)) → targets of
 the distribution whose negative log-likelihood the loss is."""

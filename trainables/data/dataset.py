@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from trainables.configs.data import ImageFiles, Split, held_out
+from trainables.configs.data import Digits, ImageFiles, Split, held_out
 
 FloatArray = npt.NDArray[np.float32]
 IntArray = npt.NDArray[np.int64]
@@ -71,7 +71,8 @@ def divide(
     """Holds out of ``train`` at random (by ``config.split_seed``) what has no pair of its own.
 
     Inputs are shifted and scaled by the mean and standard deviation of the training
-    split's pixels, all together, as is usual for images.
+    split's pixels, all together, as is usual for images. Where targets are the inputs, both are
+    the pixels in [0, 1], the targets flattened.
 
     Args:
         pairs: (x, y) under ``train`` and perhaps ``valid`` and ``test``.
@@ -98,6 +99,8 @@ def divide(
             " every split needs at least one example"
         )
     _check_agreement(name, splits, classes)
+    if isinstance(config, Digits | ImageFiles) and config.targets == "inputs":
+        return _reconstructed(splits, config.brightest)
     return _standardized(splits, _outputs(splits, classes))
 
 
@@ -113,6 +116,13 @@ def unchanged(splits: Mapping[str, tuple[InputArray, TargetArray]], outputs: int
         test_y=test[1],
         outputs=outputs,
     )
+
+
+def _reconstructed(splits: Mapping[str, tuple[Any, TargetArray]], brightest: int) -> DataSet:
+    """Images x / brightest, and the same as targets (n, pixels)."""
+    images = {part: x.astype(np.float32) / np.float32(brightest) for part, (x, _) in splits.items()}
+    pairs = {part: (x, x.reshape(len(x), -1)) for part, x in images.items()}
+    return unchanged(pairs, pairs["train"][1].shape[1])
 
 
 def _standardized(splits: Mapping[str, tuple[Any, TargetArray]], outputs: int) -> DataSet:

@@ -32,14 +32,15 @@ def measured(stack: Stack, params: Tree, buffers: Tree) -> Tensor:
 
 
 def named(stack: Stack, values: npt.NDArray[np.float64]) -> dict[str, npt.NDArray[np.float64]]:
-    """What ``measured`` gave, (4, …), by name: loss; accuracy and error, or R²."""
+    """What ``measured`` gave, (4, …), by name: loss; accuracy and error, R², or the
+    squared error."""
     score = SCORES[stack.runs[0].train.loss]
     names = [f"{part}/{what}" for part in _PARTS for what in ("loss", score)]
     metrics = dict(zip(names, values, strict=True))
     for part in _PARTS:
         if score == "accuracy":
             metrics[f"{part}/error"] = 1 - metrics[f"{part}/accuracy"]
-        else:
+        elif score == "r2":
             assert stack.arrays.variances is not None, "targets of this loss are real"
             with np.errstate(invalid="ignore", divide="ignore"):
                 share = np.divide(metrics[f"{part}/{score}"], stack.arrays.variances[part])
