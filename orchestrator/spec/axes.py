@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 import keyword
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -24,10 +24,10 @@ GRIDS: dict[str, Callable[[float, float, int], list[float]]] = {
 RANGES = ("uniform", "log_uniform", "integer", "log_integer")
 LISTS = ("values", "choice")
 EXTRAS: dict[str, tuple[str, ...]] = {
+    "tied": ("values",),  # first: a table of values goes with it
     **dict.fromkeys(LISTS, ()),
     **dict.fromkeys(GRIDS, ("points",)),
     **dict.fromkeys(RANGES, ("step",)),
-    "tied": (),
 }
 """Kinds of axes → the keys that go with them; ``when`` goes with all."""
 MAX_STEPS = 10**12
@@ -56,6 +56,8 @@ class Axis:
     """Those of a list or a grid; what a design has drawn of a range, or computed of a tie."""
     range: Range | None = None
     tied: Expression | None = None
+    table: Mapping[str, Node] | None = None
+    """Of a tie that looks its value up: what each value of the expression stands for."""
     spot: Place | None = None
     """Where a range or a tie is written."""
     when: tuple[tuple[str, Node], ...] = ()
@@ -154,7 +156,7 @@ def _axis(axis: Axis, node: Node) -> Axis:
     if kind in RANGES:
         return replace(axis, range=_range(kind, node, content))
     if kind == "tied":
-        return replace(axis, tied=_tied(inner))
+        return replace(axis, tied=_tied(inner), table=_table(content.get("values")))
     return replace(axis, values=_list(inner))
 
 
@@ -164,7 +166,7 @@ def _only(kind: str, content: dict[str, Node], node: Node) -> None:
     extra = [key for key in content if key not in (kind, *allowed)]
     if not extra:
         return
-    if kind in LISTS or kind == "tied":
+    if kind in LISTS:
         raise AxisError(f"{kind} stands alone, without {listed(extra, last='and')}", node)
     hint = "; write log or linear for points" if "points" in extra else ""
     close = "".join(suggestion(key, allowed) for key in extra)
@@ -256,6 +258,17 @@ def _tied(node: Node) -> Expression:
         return parse_expression(node.content)
     except ExpressionError as error:
         raise AxisError(f"tied {error}", node) from None
+
+
+def _table(node: Node | None) -> Mapping[str, Node] | None:
+    if node is None:
+        return None
+    if not isinstance(node.content, dict) or not node.content:
+        message = "values beside tied must be a mapping of what it may be to what that stands for"
+        raise AxisError(
+            f"{message}, such as {{sgd: 0.1, adam: 0.001}}, got {shown(plain(node))}", node
+        )
+    return node.content
 
 
 def _when(node: Node | None) -> tuple[tuple[str, Node], ...]:

@@ -8,8 +8,8 @@ from typing import Any
 
 from orchestrator.spec.axes import Axis
 from orchestrator.spec.errors import Place, Problem
-from orchestrator.spec.space import PointError, RefusedError, Space
-from orchestrator.spec.tree import Node
+from orchestrator.spec.space import PointError, RefusedError, Space, same
+from orchestrator.spec.tree import Node, plain
 from orchestrator.spec.varied import Choice
 
 Cells = tuple[Any, ...]
@@ -109,10 +109,17 @@ class _Values:
         self._known: dict[Any, int] = {}
 
     def index(self, value: Any) -> int:
-        key = (type(value), value)
+        key = (type(value), repr(value) if isinstance(value, dict | list) else value)
         number = self._known.get(key)
         if number is None:
             number = self._known[key] = len(self.nodes)
-            axis = self._axis
-            self.nodes.append(Node(value, axis.spot or axis.place, axis.place))
+            self.nodes.append(self._node(value))
         return number
+
+    def _node(self, value: Any) -> Node:
+        """The value where it stands in the file: in the table of a tie, or as the whole axis."""
+        axis = self._axis
+        for node in (axis.table or {}).values():
+            if same(plain(node), value):
+                return replace(node, key=axis.place)
+        return Node(value, axis.spot or axis.place, axis.place)

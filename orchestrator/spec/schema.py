@@ -185,7 +185,7 @@ def _axis(item: dict[str, Any]) -> dict[str, Any]:
             *(_mapping({name: values}) for name in LISTS),
             *(_grid(scale) for scale in GRIDS),
             *(_range(kind) for kind in RANGES),
-            _mapping({"tied": tied}),
+            _mapping({"tied": tied}, {"values": {"type": "object", "minProperties": 1}}),
         ]
     }
 

@@ -69,7 +69,22 @@ class Tie:
     expression: Expression
     names: Mapping[str, str]
     """The names in the expression → the paths that they mean."""
+    table: Mapping[str, Any] | None = None
+    """What each value of the expression, as text, stands for; None where it is the value."""
     when: tuple[Condition, ...] = ()
+
+    def looked_up(self, found: Any) -> Any:
+        """The value of the axis where ``found`` is the expression's.
+
+        Raises:
+            ExpressionError: the table has no such entry.
+        """
+        if self.table is None:
+            return found
+        key = str(found)
+        if isinstance(found, bool) or key not in self.table:
+            raise ExpressionError(f"values must have {shown(found)}, and has {listed(self.table)}")
+        return self.table[key]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -158,7 +173,9 @@ class Space:
 
     def _tied(self, tie: Tie, active: Mapping[str, Any]) -> Any:
         try:
-            return evaluate(tie.expression, lambda name: self._looked_up(tie.names[name], active))
+            return tie.looked_up(
+                evaluate(tie.expression, lambda name: self._looked_up(tie.names[name], active))
+            )
         except ExpressionError as error:
             raise PointError(f"{error} (in {tie.expression.text})", tie.path) from None
 

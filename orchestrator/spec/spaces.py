@@ -109,7 +109,8 @@ def _part(axis: Axis, names: Names, problems: list[Problem]) -> Part | None:
     except NameProblemError as error:
         problems.append(Problem(axis.spot or axis.place, path, f"tied: {error}"))
         return None
-    return Tie(path=axis.name, expression=axis.tied, names=meant, when=when)
+    table = axis.table and {key: plain(node) for key, node in axis.table.items()}
+    return Tie(path=axis.name, expression=axis.tied, names=meant, table=table, when=when)
 
 
 def _meant(expression: Expression, names: Names) -> dict[str, str]:

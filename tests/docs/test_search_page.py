@@ -29,7 +29,13 @@ def studies(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Study]:
 
 def test_the_studies(studies: dict[str, Study]) -> None:
     sizes = {name: study.size for name, study in studies.items()}
-    expected = {"sgd-search": 200, "adam-tpe": 60, "descent-search": 64, "linear-scaling": 27}
+    expected = {
+        "sgd-search": 200,
+        "two-tasks": 10,
+        "adam-tpe": 60,
+        "descent-search": 64,
+        "linear-scaling": 27,
+    }
     assert sizes == expected
     assert [name for name, study in studies.items() if study.adaptive] == ["adam-tpe"]
     assert len(studies["adam-tpe"].objectives) == 2

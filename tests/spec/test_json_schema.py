@@ -58,6 +58,7 @@ def test_the_sweeps_are_valid(path: Path, validator: jsonschema.Draft202012Valid
         "search: {name: random, runs: 9, seed: 3, first: [{lr: 3}], constraints: [lr < 1]}\n",
         "sweep: {schedule: {choice: [{name: rex}]}}\nsearch: {constraints: [lr < 1]}\n",
         "sweep: {let.base_lr: [1, 2], optimizer.lr: {tied: 2 * base_lr}}\n",
+        "sweep: {let.m: [1], model: {tied: m, values: {'1': {name: linear}}}}\n",
         "sweep: {optimizer.lr: [1, 2]}\nsearch: {name: optuna, runs: 3, options: {a: 1}}\n",
         "sweep: {optimizer.lr: [1, 2]}\nsearch: {name: hyperopt, runs: 3, options: {a: 1}}\n",
         "sweep: {optimizer.lr: [1, 2]}\nsearch: {name: 'a.b:c', runs: 3}\n",

@@ -297,7 +297,7 @@ CASES: dict[str, Case] = {
     ),
     "tied and points": (
         two("optimizer.lr: {tied: '1', points: 3}"),
-        ("5:23", "sweep.optimizer.lr: tied stands", "alone, without points"),
+        ("5:23", "sweep.optimizer.lr: tied goes with", "values and when, not with points"),
     ),
     "tied inactive": (
         two(
