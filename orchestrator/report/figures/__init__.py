@@ -11,6 +11,7 @@ from orchestrator.report.figures.learning_rates import (
     draw_rate_sensitivity as draw_rate_sensitivity,
 )
 from orchestrator.report.figures.lines import draw_lines as draw_lines
+from orchestrator.report.figures.lines import x_count as x_count
 from orchestrator.report.figures.lines import x_share as x_share
 from orchestrator.report.figures.lines import x_steps as x_steps
 from orchestrator.report.figures.lines import x_weights_left as x_weights_left
@@ -21,6 +22,8 @@ from orchestrator.report.figures.population import LINEAGE as LINEAGE
 from orchestrator.report.figures.population import MEMBER as MEMBER
 from orchestrator.report.figures.population import draw_population as draw_population
 from orchestrator.report.figures.range_test import draw_range_test as draw_range_test
+from orchestrator.report.figures.ratios import draw_profile as draw_profile
+from orchestrator.report.figures.ratios import draw_ratios as draw_ratios
 from orchestrator.report.figures.scaling import draw_scaling as draw_scaling
 from orchestrator.report.figures.scatter import draw_scatter as draw_scatter
 from orchestrator.report.figures.spectrum import draw_density as draw_density

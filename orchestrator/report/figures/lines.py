@@ -123,6 +123,13 @@ def x_steps(steps: Sequence[float], title: str) -> Across:
 _STEP = "format(datum.value, ',')"
 
 
+def x_count(counts: Sequence[int], title: str) -> Across:
+    """From 1 on, as many as there are."""
+    form = alt.Axis(grid=False, format=",d", tickMinStep=1, tickCount=min(8, len(counts)))
+    channel = alt.X("x:Q", title=title, scale=scale(False, padding=10), axis=form)
+    return Across(channel=channel, title=title, form=",")
+
+
 def x_share(title: str) -> Across:
     """From 0 to 1."""
     whole = scale(False, domain=[0, 1])

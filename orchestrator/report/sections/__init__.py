@@ -38,6 +38,17 @@ from orchestrator.report.sections.rules.sensitivity import sensitivity_section
 from orchestrator.report.sections.rules.trials import by_rule
 from orchestrator.report.sections.schedules import schedules_section
 from orchestrator.report.sections.second_order.spectrum import spectrum_section
+from orchestrator.report.sections.second_order.batches import batches_section
+from orchestrator.report.sections.second_order.cost import cost_section as step_cost_section
+from orchestrator.report.sections.second_order.diverged import diverged_section
+from orchestrator.report.sections.second_order.profile import profile_section
+from orchestrator.report.sections.second_order.sensitivity import (
+    sensitivity_section as damping_section,
+)
+from orchestrator.report.sections.second_order.study import SecondOrder, find_second_order
+from orchestrator.report.sections.second_order.study import at_best as at_best_points
+from orchestrator.report.sections.second_order.targets import targets_section
+from orchestrator.report.sections.second_order.tuning import tuning_section
 from orchestrator.report.sections.setup import setup_section
 
 _OF_SEVERAL: tuple[Callable[[Results], Section | None], ...] = (
@@ -90,6 +101,16 @@ OF_LARGE_BATCH: list[Callable[[LargeBatch], Section | None]] = [
     plan_section,
 ]
 """Those of a study that varies the batch size and trains to a target."""
+OF_SECOND_ORDER: list[Callable[[SecondOrder], Section | None]] = [
+    targets_section,
+    profile_section,
+    tuning_section,
+    damping_section,
+    batches_section,
+    step_cost_section,
+    diverged_section,
+]
+"""Those of a study that compares optimizers by what they take to a target."""
 _OF_ALL = (setup_section, range_test_section, schedules_section, failures_section)
 """Sections that see range tests, too; to others they would look like bad configurations."""
 _BY_RULE = (basin_section, heat_map_section)
@@ -100,6 +121,8 @@ def sections_of(results: Results) -> list[Section]:
     """The sections that have something to do with the study."""
     if results.networks is not None:
         return _of_lottery(results)
+    if (compared := find_second_order(results)) is not None:
+        return _of_second_order(results, compared)
     if (study := find_large_batch(results)) is not None:
         return _of_large_batch(results, study)
     builders = OF_POPULATIONS if results.populations else SECTIONS
@@ -127,6 +150,16 @@ def _of_lottery(results: Results) -> list[Section]:
         if (section := build(dense)) is not None:
             made.append(replace(section, lead=f"{section.lead} Dense networks alone."))
     made.append(failures_section(each_network(results)))
+    return [section for section in made if section is not None]
+
+
+def _of_second_order(results: Results, study: SecondOrder) -> list[Section]:
+    """What each optimizer took to the targets; then curves of the best, and what was lost.
+
+    Sections that rank final values would rank tasks, and runs that end where they reach a target.
+    """
+    made = [setup_section(results), *(build(study) for build in OF_SECOND_ORDER)]
+    made += [curves_section(at_best_points(study)), failures_section(results)]
     return [section for section in made if section is not None]
 
 

@@ -1,0 +1,45 @@
+"""Ratios and their intervals in words."""
+
+from __future__ import annotations
+
+import math
+
+from orchestrator.report.sections.large_batch.words import whole
+from orchestrator.report.text import NONE, number
+
+
+def between(low: float, high: float) -> str:
+    """``0.21 to 0.43``, ``0.5 or more``; empty where there is none."""
+    if math.isnan(low) or math.isnan(high):
+        return ""
+    if math.isinf(low):
+        return ""
+    if math.isinf(high):
+        return f"{number(low, 2)} or more"
+    return f"{number(low, 2)} to {number(high, 2)}"
+
+
+def bracketed(low: float, high: float) -> str:
+    """``(95 % interval 0.21 to 0.43)``; empty where there is none."""
+    text = between(low, high)
+    return f" (95 % interval {text})" if text else ""
+
+
+def amount(value: float, low: float, high: float) -> str:
+    """A cell: ``312 [240, 410]``, ``not reached``, ``∞`` for an open end."""
+    if not math.isfinite(value):
+        return "not reached"
+    if math.isnan(low) or (low == value == high):
+        return whole(value)
+    return f"{whole(value)} [{whole(low)}, {'∞' if math.isinf(high) else whole(high)}]"
+
+
+def times(value: float) -> str:
+    """A multiple in a cell: ``0.21 ×``."""
+    return f"{number(value, 2)} ×" if math.isfinite(value) and value > 0 else NONE
+
+
+def geometric(values: list[float]) -> float:
+    """The geometric mean; NaN of nothing."""
+    logs = [math.log(value) for value in values if value > 0 and math.isfinite(value)]
+    return math.exp(sum(logs) / len(logs)) if logs else math.nan
