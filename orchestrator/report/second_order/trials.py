@@ -69,7 +69,8 @@ def tasks(runs: pd.DataFrame) -> pd.Series:
     label: pd.Series[Any] = plain.where(~inputs, plain + " autoencoder").astype(object)
     if not varied:
         return label
-    key = runs[varied].astype(str).agg("\x1f".join, axis=1)
+    rows = runs[varied].itertuples(index=False)
+    key = pd.Series(["\x1f".join(map(str, row)) for row in rows], index=runs.index)
     for more in ("config.model.name", "config.train.target.value"):
         if more in varied and _ambiguous(label, key):
             label = label + ", " + runs[more].map(_text)

@@ -95,7 +95,7 @@ def _finding(study: SecondOrder, times: pd.DataFrame, kept: Mapping[str, float])
     if others.empty:
         return "There is nothing to compare with."
     told = [
-        f"{row['method']} {number(row['value'], 2)} ×{bracketed(row['low'], row['high'])}"
+        f"{row['method']} {number(row['value'])} ×{bracketed(row['low'], row['high'])}"
         for _, row in others.sort_values("value").iterrows()
     ]
     first = f"A step takes, beside {study.reference}’s: {listed(told, 16, separator='; ')}."

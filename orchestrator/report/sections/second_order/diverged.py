@@ -39,7 +39,7 @@ def _finding(study: SecondOrder, ended: pd.DataFrame) -> str:
             continue
         low, high = share_interval(lost, len(own))
         text = f"{method} {percent(lost / len(own), 2)} of its runs"
-        text += f" [{number(100 * low, 2)}, {number(100 * high, 2)}]"
+        text += f" [{number(100 * low)}, {number(100 * high)}]"
         told.append((lost / len(own), text + _from(own)))
     told.sort(reverse=True)
     parts = [f"Diverged: {listed([text for _, text in told], 16, separator='; ')}."]

@@ -28,6 +28,7 @@ def sensitivity_section(study: SecondOrder) -> Section | None:
         return None
     room = {method: near(study, method) for method in study.methods}
     room = {method: found for method, found in room.items() if not math.isnan(found[0])}
+    grids = {method: grid for method, grid in grids.items() if method in room}
     lead = (
         f"The share of problems on which a pair of learning rate and damping (or what comes "
         f"nearest to it) takes at most {FACTOR:g} times the fewest steps of its method."
@@ -128,7 +129,7 @@ def _share(found: tuple[float, float, float]) -> str:
     text = percent(value, 2)
     if math.isnan(low):
         return text
-    return f"{text} [{number(100 * low, 2)}, {number(100 * high, 2)}]"
+    return f"{text} [{number(100 * low)}, {number(100 * high)}]"
 
 
 def _figure(study: SecondOrder, method: str, grid: pd.DataFrame) -> Figure:
@@ -139,20 +140,16 @@ def _figure(study: SecondOrder, method: str, grid: pd.DataFrame) -> Figure:
         y=grid["y"].map(texts["y"]),
         text=[fixed(v, 2) if v == v else NONE for v in grid["value"]],
     )
-    chart = (
-        draw_heat_map(
-            data,
-            x_title="learning rate",
-            y_title=other,
-            value_title="problems",
-            columns=list(texts["x"].values()),
-            rows=[*texts["y"].values()][::-1],
-            log=False,
-            higher_is_better=True,
-            percent=True,
-        )
-        if data["value"].notna().any()
-        else None
+    chart = draw_heat_map(
+        data,
+        x_title="learning rate",
+        y_title=other,
+        value_title="problems",
+        columns=list(texts["x"].values()),
+        rows=[*texts["y"].values()][::-1],
+        log=False,
+        higher_is_better=True,
+        percent=True,
     )
     caption = (
         f"{method}: the share of problems on which a learning rate (across) and {other} (up) take "
@@ -160,7 +157,6 @@ def _figure(study: SecondOrder, method: str, grid: pd.DataFrame) -> Figure:
     )
     name = "sensitivity_" + "".join(c if c.isalnum() else "_" for c in method)
     columns = {"x": "learning_rate", "y": other.replace(" ", "_"), "value": "share"}
-    assert chart is not None
     return Figure(name=name, chart=chart, caption=caption, data=data, columns=columns)
 
 

@@ -15,8 +15,8 @@ def between(low: float, high: float) -> str:
     if math.isinf(low):
         return ""
     if math.isinf(high):
-        return f"{number(low, 2)} or more"
-    return f"{number(low, 2)} to {number(high, 2)}"
+        return f"{number(low)} or more"
+    return f"{number(low)} to {number(high)}"
 
 
 def bracketed(low: float, high: float) -> str:
