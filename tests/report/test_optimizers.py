@@ -61,6 +61,15 @@ def test_the_fastest_is_told_with_its_ratio(tmp_path: Path) -> None:
     assert row[5] == "lr 0.1, damping 0.01"
 
 
+def test_a_best_rate_at_an_end_of_what_was_tried_is_told(tmp_path: Path) -> None:
+    rates = (0.1, 0.3, 1.0)
+    section = made(targets_section(study_of(tmp_path / "a", bowl(FAST), rates=rates)))
+    where = "sgd on digits and least squares; adam on digits and least squares; kfac on"
+    assert f"The best rate is at an end of what was tried for {where}" in section.finding
+    inside = made(targets_section(study_of(tmp_path / "b", bowl(FAST))))
+    assert "at an end" not in inside.finding
+
+
 def test_methods_that_never_reach_a_target_and_runs_to_come_are_told(tmp_path: Path) -> None:
     def planted(trial: Trial) -> float | str:
         if trial.task == "digits" and trial.method == "kfac":

@@ -33,7 +33,8 @@ def targets_section(study: SecondOrder) -> Section:
             "A point of hyperparameters counts as reached where all of its seeds reach the target, "
             "and takes the median over them. Intervals (95 %): seeds drawn anew 1,000 times, the "
             "best point chosen anew each time, paired between methods; with few seeds they are "
-            "too narrow. Seconds: a lane’s share of the time of its stack, evaluations included."
+            "too narrow. †: at an end of the rates tried. Seconds: a lane’s share of its stack’s "
+            "time, evaluations included."
         ],
     )
 
@@ -55,6 +56,8 @@ def _finding(study: SecondOrder) -> str:
     ]
     if lost:
         parts.append(f"Never reached: {listed(lost, 8, separator='; ')}.")
+    if edges := _edges(study):
+        parts.append(edges)
     if study.waiting:
         parts.append(f"{count(study.waiting, 'run')} yet to end.")
     return " ".join(parts)
@@ -63,6 +66,29 @@ def _finding(study: SecondOrder) -> str:
 def _unreached(study: SecondOrder, method: str) -> list[str]:
     found = study.taken["steps"]
     return [p for p in study.problems if (p, method) in found and math.isinf(found[p, method].best)]
+
+
+def at_edge(study: SecondOrder, problem: str, method: str) -> bool:
+    """Whether the best rate is the least or the largest tried: a better one may lie beyond."""
+    one = study.taken["steps"].get((problem, method))
+    if one is None or one.best_point is None:
+        return False
+    table = study.trials
+    own = table[(table["problem"] == problem) & (table["method"] == method)]
+    chosen = own.loc[own["point"] == one.best_point, "rate"].iloc[0]
+    return bool(own["rate"].nunique() > 2 and chosen in (own["rate"].min(), own["rate"].max()))
+
+
+def _edges(study: SecondOrder) -> str:
+    """Methods whose best lies at an end of their rates somewhere."""
+    told = [
+        f"{method} on {listed(where, 3)}"
+        for method in study.methods
+        if (where := [p for p in study.problems if at_edge(study, p, method)])
+    ]
+    if not told:
+        return ""
+    return f"The best rate is at an end of what was tried for {listed(told, 8, separator='; ')}."
 
 
 def _of_problem(study: SecondOrder, problem: str) -> str:
@@ -140,7 +166,7 @@ def _table(study: SecondOrder, value: str) -> Table:
                     amount(one.best, *(ends if several else (math.nan, math.nan))),
                     number(ratio, 2) if 0 < ratio < math.inf else NONE,
                     between(low, high) or NONE,
-                    one.best_point or NONE,
+                    f"{one.best_point or NONE}{' †' if at_edge(study, problem, method) else ''}",
                     f"{int(np.isfinite(one.costs).sum())} of {len(one.points)}",
                 ]
             )
