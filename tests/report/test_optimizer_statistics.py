@@ -102,6 +102,8 @@ def test_the_bootstrap_draws_seeds_and_chooses_anew() -> None:
     for value in sorted(set(exact)):
         share = np.mean([one == value for one in exact])
         assert np.mean(draws["a"] == value) == pytest.approx(share, abs=0.015)
+    again = bootstrap({"a": found}, resamples=20_000)["a"]
+    assert again.tolist() == draws["a"].tolist()
     same = bootstrap({"a": one([[10, 20, 30]]), "b": one([[20, 40, 60]])})
     assert (same["b"] / same["a"]).tolist() == [2.0] * 1000  # paired
 

@@ -181,7 +181,7 @@ def test_second_order_profits_from_large_batches_where_it_does(tmp_path: Path) -
     section = made(batches_section(study))
     assert "More than sgd profit from large batches: kfac by a factor of 4" in section.finding
     assert "from batch 64 to 1,024." in section.finding
-    assert "No more than sgd, as far as is known: adam × " in section.finding
+    assert "Not told apart from sgd, by the change of steps beside its: adam × " in section.finding
     assert [f.name for f in section.figures] == ["steps_by_batch", "multiple_by_batch"]
 
 
@@ -216,6 +216,10 @@ def test_steps_that_cost_more(tmp_path: Path, by_auto: bool) -> None:
         "A step takes, beside sgd’s: adam 1.25 × (95 % interval 1.25 to 1.25); kfac 3 × ("
     )
     assert section.figures[0].data["value"].tolist() == pytest.approx([1.25, 3.0])
+    ratio = 0.2 * 3
+    assert study.ratio("digits", "kfac", "seconds")[0] == pytest.approx(ratio, rel=0.06)
+    taken = study.taken["seconds"]["digits", "kfac"].best
+    assert taken == pytest.approx(20 * 3 * (2e-4 if by_auto else 1e-3), rel=0.06)
 
 
 def test_equal_steps_cost_the_same(tmp_path: Path) -> None:

@@ -32,6 +32,20 @@ def measured_steps(
     return {key: float(np.mean(values)) for key, values in found.items()}
 
 
+def timed(trials: pd.DataFrame, packs: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
+    """``seconds`` as steps × what ``auto`` measured of a step, on problems for all of whose methods
+    it did; what there was as ``wall``.
+
+    A run's own time holds evaluations, and whatever else the machine did meanwhile.
+    """
+    keys = list(zip(trials["problem"], trials["method"], strict=True))
+    measured = measured_steps(packs, dict(zip(trials["run_id"], keys, strict=True)))
+    lacking = {problem for problem, method in keys if (problem, method) not in measured}
+    steps = [measured.get(key, math.nan) for key in keys]
+    wall, whole = trials["seconds"], ~trials["problem"].isin(lacking)
+    return trials.assign(wall=wall, seconds=wall.where(~whole, trials["steps"] * steps))
+
+
 def relative_cost(
     trials: pd.DataFrame, reference: str, *, packs: Sequence[Mapping[str, Any]] = ()
 ) -> pd.DataFrame:

@@ -14,7 +14,7 @@ from orchestrator.report.figures.scaling import batch_axis
 from orchestrator.report.second_order.to_target import interval
 from orchestrator.report.sections.model import Figure, Section, Table
 from orchestrator.report.sections.second_order.study import Floats, SecondOrder
-from orchestrator.report.sections.second_order.words import between, bracketed
+from orchestrator.report.sections.second_order.words import between, bracketed, multiple
 from orchestrator.report.text import NONE, listed, number
 
 TITLE = "Benefit from the batch size"
@@ -108,17 +108,17 @@ def _finding(study: SecondOrder, task: str, found: dict[str, Gain], named: bool)
         told = [f"{m} by a factor of {_factor(g)}" for m, g in more.items()]
         parts.append(
             f"{where}More than {study.reference} profit from large batches: "
-            f"{listed(told, 8, separator='; ')}, from batch {_ends(more)}."
+            f"{listed(told, 12, separator='; ')}, from batch {_ends(more)}."
         )
     if less:
         told = [f"{m} (steps beside {study.reference}’s × {_times(g)})" for m, g in less.items()]
-        parts.append(f"{'' if more else where}Less: {listed(told, 8, separator='; ')}.")
+        parts.append(f"{'' if more else where}Less: {listed(told, 12, separator='; ')}.")
     if equal:
         told = [f"{m} × {_times(found[m])}" for m in equal]
         start = "" if more or less else where
         parts.append(
-            f"{start}No more than {study.reference}, as far as is known: "
-            f"{listed(told, 8, separator='; ')}."
+            f"{start}Not told apart from {study.reference}, by the change of steps beside its: "
+            f"{listed(told, 12, separator='; ')}."
         )
     return " ".join(parts)
 
@@ -137,7 +137,7 @@ def _factor(gain: Gain) -> str:
 
 
 def _times(gain: Gain) -> str:
-    return f"{number(gain.value, 2)}{bracketed(gain.low, gain.high)}"
+    return f"{multiple(gain.value)}{bracketed(gain.low, gain.high)}"
 
 
 def _figures(study: SecondOrder, task: str, tasks: list[str]) -> list[Figure]:
@@ -217,7 +217,7 @@ def _table(study: SecondOrder, found: dict[str, dict[str, Gain]]) -> Table:
             task,
             method,
             f"{g.smallest:,} → {g.largest:,}",
-            number(g.value, 2),
+            multiple(g.value),
             between(g.low, g.high) or NONE,
         ]
         for task, gains in found.items()

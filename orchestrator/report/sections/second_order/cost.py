@@ -14,7 +14,7 @@ from orchestrator.report.figures import draw_ratios
 from orchestrator.report.second_order.cost import relative_cost
 from orchestrator.report.sections.model import Figure, Section, Table
 from orchestrator.report.sections.second_order.study import SecondOrder
-from orchestrator.report.sections.second_order.words import between, bracketed
+from orchestrator.report.sections.second_order.words import between, bracketed, multiple
 from orchestrator.report.text import NONE, duration, listed, number
 from orchestrator.spec.stored import stored_run
 from orchestrator.store import Store, StoreError
@@ -24,7 +24,7 @@ TITLE = "Cost of a step"
 
 def cost_section(study: SecondOrder) -> Section | None:
     """None where nothing has been trained."""
-    times = relative_cost(study.trials, study.reference, packs=_packs(study))
+    times = relative_cost(study.trials, study.reference, packs=study.packs)
     if times.empty:
         return None
     kept = _memory(study)
@@ -46,17 +46,6 @@ def cost_section(study: SecondOrder) -> Section | None:
             "planned from shapes, not measured."
         ],
     )
-
-
-def _packs(study: SecondOrder) -> list[dict[str, Any]]:
-    """What packs recorded; nothing where there is no store to read."""
-    if study.results.folder is None:
-        return []
-    try:
-        with Store.open(study.results.folder) as store:
-            return list(store.packs())
-    except StoreError:
-        return []
 
 
 def _memory(study: SecondOrder) -> dict[str, float]:
@@ -124,11 +113,11 @@ def _figure(study: SecondOrder, times: pd.DataFrame) -> Figure | None:
 
 
 def _table(study: SecondOrder, times: pd.DataFrame, kept: Mapping[str, float]) -> Table:
-    spent = study.trials.groupby("method")["seconds"].sum()
+    spent = study.trials.groupby("method")["wall"].sum()
     rows = [
         [
             row["method"],
-            number(row["value"], 2),
+            multiple(row["value"]),
             between(row["low"], row["high"]) or NONE,
             number(1e3 * row["fastest"], 2),
             number(1e3 * row["slowest"], 2),

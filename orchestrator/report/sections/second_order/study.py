@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -11,9 +12,11 @@ from numpy.typing import NDArray
 
 from orchestrator.report.results import Results
 from orchestrator.report.second_order import Tuned, bootstrap, trials, tuned
+from orchestrator.report.second_order.cost import timed
 from orchestrator.report.second_order.profile import as_array
 from orchestrator.report.second_order.to_target import interval
 from orchestrator.report.text import metric_words, number
+from orchestrator.store import Store, StoreError
 
 METRIC, VALUE = "config.train.target.metric", "config.train.target.value"
 NAME, BATCH = "config.optimizer.name", "config.train.batch_size"
@@ -35,7 +38,10 @@ class SecondOrder:
 
     results: Results
     trials: pd.DataFrame
-    """See ``second_order.trials``."""
+    """See ``second_order.trials``; ``wall`` is what a run took in its stack, ``seconds`` what its
+    steps take as measured beforehand, where all methods of a problem were."""
+    packs: Sequence[Mapping[str, Any]]
+    """As ``Store.packs`` has them; none where there is no store."""
     problems: tuple[str, ...]
     methods: tuple[str, ...]
     """As the study has them."""
@@ -107,17 +113,29 @@ def find_second_order(results: Results) -> SecondOrder | None:
     if of_batches and not SECOND_ORDER & set(runs[NAME]):
         return None
     methods = tuple(dict.fromkeys(table["method"]))[:MOST_METHODS]
-    table = table[table["method"].isin(methods)].reset_index(drop=True)
+    packs = _packs(results)
+    table = timed(table[table["method"].isin(methods)].reset_index(drop=True), packs)
     taken = {value: tuned(table, value) for value in ("steps", "examples", "seconds")}
     return SecondOrder(
         results=results,
         trials=table,
+        packs=packs,
         problems=tuple(dict.fromkeys(table["problem"])),
         methods=methods,
         reference=_reference(methods),
         taken=taken,
         draws={value: bootstrap(found) for value, found in taken.items()},
     )
+
+
+def _packs(results: Results) -> Sequence[Mapping[str, Any]]:
+    if results.folder is None:
+        return []
+    try:
+        with Store.open(results.folder) as store:
+            return store.packs()
+    except StoreError:
+        return []
 
 
 def _reference(methods: tuple[str, ...]) -> str:

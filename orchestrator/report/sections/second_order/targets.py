@@ -12,7 +12,7 @@ from orchestrator.report.figures import draw_ratios
 from orchestrator.report.second_order.to_target import interval
 from orchestrator.report.sections.model import Figure, Section, Table
 from orchestrator.report.sections.second_order.study import SecondOrder, targets_in_words
-from orchestrator.report.sections.second_order.words import amount, between, bracketed
+from orchestrator.report.sections.second_order.words import amount, between, bracketed, multiple
 from orchestrator.report.text import NONE, count, listed, number
 
 TITLE = "To the target"
@@ -33,8 +33,9 @@ def targets_section(study: SecondOrder) -> Section:
             "A point of hyperparameters counts as reached where all of its seeds reach the target, "
             "and takes the median over them. Intervals (95 %): seeds drawn anew 1,000 times, the "
             "best point chosen anew each time, paired between methods; with few seeds they are "
-            "too narrow. †: at an end of the rates tried. Seconds: a lane’s share of its stack’s "
-            "time, evaluations included."
+            "too narrow. †: at an end of the rates tried. Seconds: steps times what `auto` "
+            "measured of a lane’s step, or, of problems where it did not for all, a lane’s share "
+            "of its stack’s time, evaluations included."
         ],
     )
 
@@ -111,7 +112,7 @@ def _of_problem(study: SecondOrder, problem: str) -> str:
     value, low, high = study.ratio(problem, first)
     if value == 0:
         return f"{took}; {study.reference} does not reach it."
-    return f"{took}, {number(value, 2)} of {study.reference}’s{bracketed(low, high)}."
+    return f"{took}, {multiple(value)} of {study.reference}’s{bracketed(low, high)}."
 
 
 def ratios(study: SecondOrder, value: str = "steps") -> pd.DataFrame:
@@ -164,7 +165,7 @@ def _table(study: SecondOrder, value: str) -> Table:
                     problem,
                     method,
                     amount(one.best, *(ends if several else (math.nan, math.nan))),
-                    number(ratio, 2) if 0 < ratio < math.inf else NONE,
+                    multiple(ratio),
                     between(low, high) or NONE,
                     f"{one.best_point or NONE}{' †' if at_edge(study, problem, method) else ''}",
                     f"{int(np.isfinite(one.costs).sum())} of {len(one.points)}",

@@ -34,12 +34,8 @@ def amount(value: float, low: float, high: float) -> str:
     return f"{whole(value)} [{whole(low)}, {'∞' if math.isinf(high) else whole(high)}]"
 
 
-def times(value: float) -> str:
-    """A multiple in a cell: ``0.21 ×``."""
-    return f"{number(value, 2)} ×" if math.isfinite(value) and value > 0 else NONE
-
-
-def geometric(values: list[float]) -> float:
-    """The geometric mean; NaN of nothing."""
-    logs = [math.log(value) for value in values if value > 0 and math.isfinite(value)]
-    return math.exp(sum(logs) / len(logs)) if logs else math.nan
+def multiple(value: float) -> str:
+    """``0.21``, ``220``; a dash where there is none."""
+    if not math.isfinite(value) or value <= 0:
+        return NONE
+    return number(value, 2) if value < 99.5 else whole(value)
