@@ -123,4 +123,4 @@ def metric_words(metric: str) -> str:
 
 def is_loss(metric: str) -> bool:
     """Whether a metric is a loss, or e to its power: it is drawn on logarithmic axes."""
-    return metric.endswith(("loss", "perplexity"))
+    return metric.endswith(("loss", "perplexity", "squared_error"))

@@ -12,6 +12,7 @@ from orchestrator.report.sections import OF_SECOND_ORDER, sections_of
 from orchestrator.report.sections.model import Section
 from orchestrator.report.sections.second_order.batches import batches_section, gains
 from orchestrator.report.sections.second_order.cost import cost_section
+from orchestrator.report.sections.second_order.curves import way_section
 from orchestrator.report.sections.second_order.diverged import diverged_section
 from orchestrator.report.sections.second_order.profile import profile_section, scores
 from orchestrator.report.sections.second_order.sensitivity import (
@@ -89,6 +90,20 @@ def test_only_a_second_order_method_reaches_it(tmp_path: Path) -> None:
     section = made(targets_section(study_of(tmp_path, bowl(FAST | {"sgd": 1e7, "adam": 1e7}))))
     assert "kfac in " in section.finding
     assert "; sgd does not reach it." in section.finding
+
+
+def test_where_the_others_are_when_the_fastest_arrives(tmp_path: Path) -> None:
+    """sgd has 0.3 · √(100 / 50) after 50 steps: its first evaluation is at half of its way."""
+    study = study_of(tmp_path / "a", bowl({"sgd": 100.0, "adam": 1e9, "kfac": 60.0}, noise=0.0))
+    section = made(way_section(study))
+    assert (
+        "digits: when kfac has a validation loss of 0.3, after 60 steps, sgd has 0.424."
+        in section.finding
+    )
+    assert [figure.name for figure in section.figures] == ["way_1", "way_2"]
+    data = section.figures[0].data
+    ends = data.groupby("group")["x"].max()
+    assert ends.to_dict() == {"sgd": 100, "adam": 3000, "kfac": 60}
 
 
 def test_the_profile_ranks_and_says_what_it_cannot_tell_apart(tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ from orchestrator.report.figures.learning_rates import (
 )
 from orchestrator.report.figures.lines import draw_lines as draw_lines
 from orchestrator.report.figures.lines import x_count as x_count
+from orchestrator.report.figures.lines import x_log as x_log
 from orchestrator.report.figures.lines import x_share as x_share
 from orchestrator.report.figures.lines import x_steps as x_steps
 from orchestrator.report.figures.lines import x_weights_left as x_weights_left

@@ -130,6 +130,13 @@ def x_count(counts: Sequence[int], title: str) -> Across:
     return Across(channel=channel, title=title, form=",")
 
 
+def x_log(low: float, high: float, title: str) -> Across:
+    """From ``low`` to ``high``, which are above 0, on a logarithmic axis."""
+    form = axis(low, high, True, grid=False, labelExpr=_STEP)
+    channel = alt.X("x:Q", title=title, scale=scale(high > low, padding=6), axis=form)
+    return Across(channel=channel, title=title, form=",")
+
+
 def x_share(title: str) -> Across:
     """From 0 to 1."""
     whole = scale(False, domain=[0, 1])

@@ -40,13 +40,13 @@ from orchestrator.report.sections.schedules import schedules_section
 from orchestrator.report.sections.second_order.spectrum import spectrum_section
 from orchestrator.report.sections.second_order.batches import batches_section
 from orchestrator.report.sections.second_order.cost import cost_section as step_cost_section
+from orchestrator.report.sections.second_order.curves import way_section
 from orchestrator.report.sections.second_order.diverged import diverged_section
 from orchestrator.report.sections.second_order.profile import profile_section
 from orchestrator.report.sections.second_order.sensitivity import (
     sensitivity_section as damping_section,
 )
 from orchestrator.report.sections.second_order.study import SecondOrder, find_second_order
-from orchestrator.report.sections.second_order.study import at_best as at_best_points
 from orchestrator.report.sections.second_order.targets import targets_section
 from orchestrator.report.sections.second_order.tuning import tuning_section
 from orchestrator.report.sections.setup import setup_section
@@ -103,6 +103,7 @@ OF_LARGE_BATCH: list[Callable[[LargeBatch], Section | None]] = [
 """Those of a study that varies the batch size and trains to a target."""
 OF_SECOND_ORDER: list[Callable[[SecondOrder], Section | None]] = [
     targets_section,
+    way_section,
     profile_section,
     tuning_section,
     damping_section,
@@ -154,12 +155,12 @@ def _of_lottery(results: Results) -> list[Section]:
 
 
 def _of_second_order(results: Results, study: SecondOrder) -> list[Section]:
-    """What each optimizer took to the targets; then curves of the best, and what was lost.
+    """What each optimizer took to the targets, and what was lost.
 
     Sections that rank final values would rank tasks, and runs that end where they reach a target.
     """
     made = [setup_section(results), *(build(study) for build in OF_SECOND_ORDER)]
-    made += [curves_section(at_best_points(study)), failures_section(results)]
+    made.append(failures_section(results))
     return [section for section in made if section is not None]
 
 

@@ -43,7 +43,9 @@ def curves_section(results: Results) -> Section:
 def _metrics(objective: str) -> list[str]:
     """The objective, and its companions: accuracy or R² for a loss, the loss for these."""
     split, slash, what = objective.rpartition("/")
-    companions = {"loss": ("accuracy", "r2"), "perplexity": ("accuracy",)}.get(what, ("loss",))
+    companions = {"loss": ("accuracy", "r2", "squared_error"), "perplexity": ("accuracy",)}.get(
+        what, ("loss",)
+    )
     return [objective, *(f"{split}{slash}{metric}" for metric in companions)]
 
 

@@ -23,7 +23,7 @@ from orchestrator.report.text import (
     signed,
 )
 
-TESTED = ("test/accuracy", "test/r2", "test/perplexity", "test/loss")
+TESTED = ("test/accuracy", "test/r2", "test/squared_error", "test/perplexity", "test/loss")
 
 
 def headline_section(results: Results) -> Section:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -140,17 +140,6 @@ def _packs(results: Results) -> Sequence[Mapping[str, Any]]:
 
 def _reference(methods: tuple[str, ...]) -> str:
     return next((method for method in methods if method.partition(",")[0] == "sgd"), methods[0])
-
-
-def at_best(study: SecondOrder) -> Results:
-    """The runs of each method's best point on each problem, as a study of their own."""
-    best = {key: one.best_point for key, one in study.taken["steps"].items()}
-    keys = zip(study.trials["problem"], study.trials["method"], strict=True)
-    kept = [best[key] == point for key, point in zip(keys, study.trials["point"], strict=True)]
-    ids = set(study.trials.loc[kept, "run_id"])
-    runs = study.results.runs[study.results.runs["run_id"].isin(ids)]
-    history = study.results.history[study.results.history["run_id"].isin(ids)]
-    return replace(study.results, runs=runs, history=history)
 
 
 def targets_in_words(study: SecondOrder) -> str:
