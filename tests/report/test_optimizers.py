@@ -104,6 +104,8 @@ def test_where_the_others_are_when_the_fastest_arrives(tmp_path: Path) -> None:
     data = section.figures[0].data
     ends = data.groupby("group")["x"].max()
     assert ends.to_dict() == {"sgd": 100, "adam": 3000, "kfac": 60}
+    slow = made(way_section(study_of(tmp_path / "b", bowl(FAST | {"sgd": 10.0}))))
+    assert slow.finding == "digits: sgd arrives first. least squares: sgd arrives first."
 
 
 def test_the_profile_ranks_and_says_what_it_cannot_tell_apart(tmp_path: Path) -> None:

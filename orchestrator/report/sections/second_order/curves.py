@@ -99,8 +99,10 @@ def _finding(study: SecondOrder, problem: str, data: pd.DataFrame) -> str:
     taken = {m: study.taken["steps"][problem, m].best for m in set(data["group"])}
     first = min((m for m in study.methods if m in taken), key=lambda m: taken[m])
     behind = data[data["group"] == study.reference]
-    if math.isinf(taken[first]) or first == study.reference or behind.empty:
+    if math.isinf(taken[first]) or behind.empty:
         return ""
+    if first == study.reference:
+        return f"{problem}: {first} arrives first."
     arrived = float(data.loc[data["group"] == first, "x"].max())
     before = behind[behind["x"] <= arrived]
     if before.empty:
