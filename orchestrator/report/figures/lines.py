@@ -17,6 +17,7 @@ from orchestrator.report.figures.parts import (
     Chart,
     axis,
     group_colour,
+    group_dash,
     log_ticks,
     opacity,
     picked_groups,
@@ -78,7 +79,9 @@ def draw_lines(
     layers: list[Any] = _reference(reference, y_title, y_scale, y_axis)
     layers += [
         band.encode(x=x, y=low, y2="high:Q", color=colour, opacity=opacity(picked, 0.14)),
-        line.encode(x=x, y=y, color=colour, opacity=opacity(picked)).add_params(*picked),
+        line.encode(
+            x=x, y=y, color=colour, opacity=opacity(picked), **group_dash(group_title, order)
+        ).add_params(*picked),
     ]
     form = PERCENT_FORM if percent else NUMBER
     tooltip = [

@@ -65,6 +65,20 @@ def group_colour(title: str, order: Sequence[str], **options: Any) -> alt.Color:
     return alt.Color("group:N", title=title, scale=alt.Scale(domain=list(order)), legend=legend)
 
 
+COLOURS = 8
+"""Of the theme: from the ninth group on they come again."""
+
+
+def group_dash(title: str, order: Sequence[str]) -> dict[str, alt.StrokeDash]:
+    """A channel that dashes the lines of groups whose colour another has; none where none has."""
+    if len(order) <= COLOURS:
+        return {}
+    whole, dashed = [1, 0], [5, 3]
+    pattern = [dashed if place // COLOURS % 2 else whole for place in range(len(order))]
+    dashes = alt.Scale(domain=list(order), range=pattern)
+    return {"strokeDash": alt.StrokeDash("group:N", title=title, scale=dashes, legend=None)}
+
+
 def picked_groups(order: Sequence[str]) -> list[alt.Parameter]:
     """A click on the legend picks groups; there is none to click for a single group."""
     if len(order) < 2:

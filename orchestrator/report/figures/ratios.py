@@ -15,6 +15,7 @@ from orchestrator.report.figures.parts import (
     Chart,
     axis,
     group_colour,
+    group_dash,
     opacity,
     picked_groups,
     scale,
@@ -92,7 +93,7 @@ def draw_profile(data: pd.DataFrame, *, x_title: str, y_title: str, order: Seque
         "value:Q",
         title=y_title,
         scale=scale(False, domain=[-0.02, 1.02]),
-        axis=alt.Axis(values=[0, 0.25, 0.5, 0.75, 1], format="~g"),
+        axis=alt.Axis(values=[0, 0.25, 0.5, 0.75, 1], format=".2~f"),
     )
     tooltip = [
         alt.Tooltip("group:N", title="method"),
@@ -103,7 +104,11 @@ def draw_profile(data: pd.DataFrame, *, x_title: str, y_title: str, order: Seque
     dots = alt.Chart(data).mark_point(filled=True, size=60)
     layers: list[Any] = [
         line.encode(
-            x=x, y=y, color=group_colour("method", order), opacity=opacity(picked, 0.9)
+            x=x,
+            y=y,
+            color=group_colour("method", order),
+            opacity=opacity(picked, 0.9),
+            **group_dash("method", order),
         ).add_params(*picked),
         dots.encode(
             x=x, y=y, color=group_colour("method", order), opacity=alt.value(0), tooltip=tooltip

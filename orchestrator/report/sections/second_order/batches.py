@@ -152,7 +152,7 @@ def _figures(study: SecondOrder, task: str, tasks: list[str]) -> list[Figure]:
             own = {"x": size, "group": method, "n": len(one.seeds)}
             steps.append({**own, "value": one.best, "low": low, "high": high})
             value, low, high = study.ratio(problem, method)
-            if method != study.reference and 0 < value < math.inf:
+            if 0 < value < math.inf:
                 multiples.append({**own, "value": value, "low": low, "high": high})
     named = f" ({task})" if len(tasks) > 1 else ""
     return [
@@ -163,7 +163,10 @@ def _figures(study: SecondOrder, task: str, tasks: list[str]) -> list[Figure]:
                 steps,
                 name=f"steps_by_batch{suffix}",
                 title="steps to the target",
-                caption=f"Steps to the target against the batch size{named}, with 95 % intervals.",
+                caption=(
+                    f"Steps to the target against the batch size{named}, with 95 % intervals."
+                    f"{study.twice}"
+                ),
             ),
             _figure(
                 study,
@@ -172,9 +175,9 @@ def _figures(study: SecondOrder, task: str, tasks: list[str]) -> list[Figure]:
                 title=f"steps, × {study.reference}",
                 caption=(
                     f"Steps as a multiple of {study.reference}’s at the same batch size{named}; "
-                    "a line that falls profits more from large batches."
+                    f"a line that falls profits more from large batches.{study.twice}"
                 ),
-                reference=(1.0, study.reference),
+                counts=False,
             ),
         )
         if figure is not None
@@ -188,7 +191,7 @@ def _figure(
     name: str,
     title: str,
     caption: str,
-    reference: tuple[float, str] | None = None,
+    counts: bool = True,
 ) -> Figure | None:
     if not rows:
         return None
@@ -203,8 +206,7 @@ def _figure(
         group_title="method",
         order=[m for m in study.methods if m in set(data["group"])],
         log_y=True,
-        whole=reference is None,
-        reference=reference,
+        whole=counts,
         height=280,
     )
     columns = {"x": "batch_size", "group": "method", "value": title.split(",")[0].split()[0]}

@@ -130,6 +130,6 @@ def _figure(study: SecondOrder, problem: str, data: pd.DataFrame, place: int) ->
         points=False,
         height=280,
     )
-    caption = f"{problem}: {words} while training, each method at its best; dashed: the target."
+    caption = f"{problem}: {words} while training, each method at its best.{study.twice}"
     columns = {"x": "step", "group": "method", "value": metric}
     return Figure(name=f"way_{place + 1}", chart=chart, caption=caption, data=data, columns=columns)

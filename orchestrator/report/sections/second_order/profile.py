@@ -100,7 +100,9 @@ def _figure(study: SecondOrder, value: str) -> Figure:
         y_title="share of problems within τ",
         order=study.methods,
     )
-    caption = f"Performance profile in {value}: the higher and the further left, the better."
+    caption = (
+        f"Performance profile in {value}: the higher and the further left, the better.{study.twice}"
+    )
     columns = {"group": "method", "x": "tau", "value": "share"}
     return Figure(name=f"profile_{value}", chart=chart, caption=caption, data=data, columns=columns)
 

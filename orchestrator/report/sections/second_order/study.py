@@ -10,12 +10,13 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from orchestrator.report.figures.parts import COLOURS
 from orchestrator.report.results import Results
 from orchestrator.report.second_order import Tuned, bootstrap, trials, tuned
 from orchestrator.report.second_order.cost import timed
 from orchestrator.report.second_order.profile import as_array
 from orchestrator.report.second_order.to_target import interval
-from orchestrator.report.text import metric_words, number
+from orchestrator.report.text import listed, metric_words, number
 from orchestrator.store import Store, StoreError
 
 METRIC, VALUE = "config.train.target.metric", "config.train.target.value"
@@ -62,6 +63,14 @@ class SecondOrder:
     def waiting(self) -> int:
         """Runs that have not ended."""
         return int((self.trials["status"] == "incomplete").sum())
+
+    @property
+    def twice(self) -> str:
+        """A sentence for captions, where colours come again."""
+        if len(self.methods) <= COLOURS:
+            return ""
+        first = listed([f"{method}" for method in self.methods[COLOURS:]], 8)
+        return f" Dashed, as there are {COLOURS} colours: {first}."
 
     @property
     def others(self) -> tuple[str, ...]:

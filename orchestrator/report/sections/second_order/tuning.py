@@ -137,7 +137,8 @@ def _figure(study: SecondOrder, curves: dict[str, pd.DataFrame]) -> Figure:
     )
     caption = (
         "Expected steps to the target of the best of so many trials, as a multiple of the fewest "
-        "that any method takes: how far right a curve must go for its method to be worth it."
+        f"that any method takes: how far right a curve must go for its method to be "
+        f"worth it.{study.twice}"
     )
     columns = {"x": "trials", "group": "method", "value": "multiple"}
     return Figure(name="tuning_cost", chart=chart, caption=caption, data=data, columns=columns)
