@@ -37,7 +37,6 @@ from orchestrator.report.sections.rules.ranking import ranking_section
 from orchestrator.report.sections.rules.sensitivity import sensitivity_section
 from orchestrator.report.sections.rules.trials import by_rule
 from orchestrator.report.sections.schedules import schedules_section
-from orchestrator.report.sections.second_order.spectrum import spectrum_section
 from orchestrator.report.sections.second_order.batches import batches_section
 from orchestrator.report.sections.second_order.cost import cost_section as step_cost_section
 from orchestrator.report.sections.second_order.curves import way_section
@@ -46,6 +45,7 @@ from orchestrator.report.sections.second_order.profile import profile_section
 from orchestrator.report.sections.second_order.sensitivity import (
     sensitivity_section as damping_section,
 )
+from orchestrator.report.sections.second_order.spectrum import spectrum_section
 from orchestrator.report.sections.second_order.study import SecondOrder, find_second_order
 from orchestrator.report.sections.second_order.targets import targets_section
 from orchestrator.report.sections.second_order.tuning import tuning_section
@@ -160,7 +160,7 @@ def _of_second_order(results: Results, study: SecondOrder) -> list[Section]:
     Sections that rank final values would rank tasks, and runs that end where they reach a target.
     """
     made = [setup_section(results), *(build(study) for build in OF_SECOND_ORDER)]
-    made.append(failures_section(results))
+    made += [spectrum_section(results), failures_section(results)]
     return [section for section in made if section is not None]
 
 
