@@ -298,7 +298,8 @@ def test_levels_are_stacked_as_the_first_one_was_measured() -> None:
 @pytest.mark.parametrize("name", sorted(OPTIMIZERS))
 def test_every_optimizer_rewinds_with_its_state_reset_or_kept(name: str) -> None:
     """And ends where its own network trained alone from the same start ends."""
-    optimizer = OPTIMIZERS[name](**({"lr": 0.01} if name != "sls" else {}))
+    few = {"cg_iterations": 7} if name == "hessian_free" else {}  # many magnify rounding
+    optimizer = OPTIMIZERS[name](**({"lr": 0.01} if name != "sls" else {}), **few)
     for state in ("reset", "kept"):
         runs = _forest(
             2, {"optimizer": optimizer}, levels=2, rewind_to=REWOUND, optimizer_state=state
