@@ -11,6 +11,7 @@ import pytest
 from tests.newton.written_out import stack_of, vector
 from trainables.configs import RunConfig
 from trainables.configs.data import LeastSquares
+from trainables.configs.kronecker import Kfac
 from trainables.configs.models import Linear
 from trainables.configs.newton import GaussNewton, HessianFree, Lbfgs, NaturalGradient, Newton
 from trainables.configs.optimizers import Sgd
@@ -31,6 +32,7 @@ METHODS: list[Any] = [
     HessianFree(),
     Lbfgs(c2=0.1),
     Lbfgs(c2=0.1, history=20),
+    Kfac(lr=1.0, damping=1e-14, pi=False, kl_clip=0.0, momentum=0.0, fisher="exact"),
 ]
 
 
