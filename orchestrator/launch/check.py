@@ -7,20 +7,17 @@ import os
 from collections.abc import Iterable, Mapping
 
 from orchestrator.launch.check_lottery import lottery_problems
+from orchestrator.launch.check_optimizers import demands, optimizer_problems
 from orchestrator.plan.flops import layers
 from orchestrator.spec.checks import wrong_for_sequences, wrong_inputs, wrong_targets
 from trainables.configs.base import steps_in, to_plain
 from trainables.configs.data import Data
 from trainables.configs.fit import unfit
 from trainables.configs.models import ImageModel, UserModel, Vit
-from trainables.configs.optimizers import Ekfac, Kfac, Muon
 from trainables.configs.run import RunConfig, data_key, evaluation_interval, length
 from trainables.configs.schedules import has_user_code
 from trainables.data import DataError, DataSet, load
 from trainables.user_code import UserCodeError, resolve
-
-_PICKY = Muon | Kfac | Ekfac
-"""Optimizers that do not do for every network, which only a trial of a user's can tell."""
 
 
 class LaunchError(Exception):
@@ -76,6 +73,7 @@ def _problems(config: RunConfig, data: DataSet) -> Iterable[str]:
     yield from _images_for_model(config, data)
     yield from _images_for_augment(config, data)
     yield from _numbers_for_norm(config, data)
+    yield from optimizer_problems(config, data)
     batch, examples = config.train.batch_size, len(data.train_x)
     if batch > examples:
         yield f"train.batch_size: {batch} exceeds {config.data.name}'s {examples} training examples"
@@ -217,8 +215,7 @@ def _numbers_for_norm(config: RunConfig, data: DataSet) -> Iterable[str]:
 def _add_trial(tried: dict[str, RunConfig], config: RunConfig) -> None:
     """Keeps of all runs with the same model the one that trains on the fewest examples at once."""
     chosen = [config.model, config.data, config.train.precision, config.train.loss]
-    picky = config.optimizer.name if isinstance(config.optimizer, _PICKY) else None
-    kind = to_plain([*chosen, picky])
+    kind = to_plain([*chosen, *demands(config.optimizer)])
     other = tried.setdefault(json.dumps(kind, sort_keys=True), config)
     if _part(config) < _part(other):
         tried[json.dumps(kind, sort_keys=True)] = config

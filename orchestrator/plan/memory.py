@@ -17,6 +17,7 @@ from orchestrator.plan.flops import Layer, inputs_of, is_chain, layers
 from trainables.configs.data import Sizes
 from trainables.configs.kronecker import Ekfac, Kfac
 from trainables.configs.models import Lenet5, Lenet300100, Mlp, Model, Plain, Resnet, Vit
+from trainables.configs.newton import Dense, Lbfgs
 from trainables.configs.optimizers import Optimizer, RmsProp
 from trainables.configs.preconditioned import Shampoo
 from trainables.configs.run import RunConfig, length, step_ends
@@ -48,6 +49,11 @@ STATE = {
     "sophia": 2,
     "kfac": 1,
     "ekfac": 1,
+    "newton": 1,
+    "natural_gradient": 1,
+    "gauss_newton": 0,
+    "hessian_free": 1,
+    "lbfgs": 0,
 }
 """Tensors of a parameter's size that an optimizer keeps for it; of Muon those of matrices."""
 _SAVED = {"none": 1, "weight": 1, "batch": 3, "layer": 4, "group": 4}
@@ -64,6 +70,8 @@ _NORM_BYTES = 24
 """A gradient's norm is taken in float64: three copies of one tensor at a time."""
 _FACTORS = 2
 """New factors, and as much again: some of them at a time are decomposed in float64."""
+_MATRICES = 4
+"""Copies of a matrix of all weights, in float64: as it is, damped, in a solve."""
 _EVALUATION_BATCH = 1024
 _WITH_NORM = Mlp | Lenet300100 | Lenet5 | Plain | Resnet
 _OF_REAL_TARGETS = ("quadratic", "bernoulli")
@@ -155,9 +163,11 @@ def lane_memory(config: RunConfig) -> Lane | None:
 
 def state_of(optimizer: Optimizer) -> int:
     """Tensors of a parameter's size that ``optimizer`` keeps for it."""
-    more = isinstance(optimizer, RmsProp) and optimizer.centered
+    more = int(isinstance(optimizer, RmsProp) and optimizer.centered)
+    if isinstance(optimizer, Lbfgs):
+        more = 2 * optimizer.history
     if isinstance(optimizer, Shampoo):
-        more = optimizer.grafting in ("adagrad", "rmsprop", "adam")
+        more = int(optimizer.grafting in ("adagrad", "rmsprop", "adam"))
     return STATE[optimizer.name] + more
 
 
@@ -188,11 +198,13 @@ def _step(config: RunConfig, found: Sequence[Layer], size: int, inputs: float) -
     copies = 2 + state_of(config.optimizer)  # gradients, new weights, new state
     copies += (train.clip_norm is not None or train.clip_value is not None) + extra
     copies += train.ema is not None
-    update = weights * copies + _NORM_BYTES * max(layer.parameters for layer in found)
+    update: float = weights * copies + _NORM_BYTES * max(layer.parameters for layer in found)
     update += _FACTORS * size * factor_numbers(config.optimizer, found)
     if isinstance(config.optimizer, Kfac | Ekfac):  # the rows that factors are sums of, by layer
         rows = max(layer.positions * (inputs_of(layer) + layer.channels) for layer in found)
         passes = max(passes, size * examples * (saved + rows))
+    if isinstance(config.optimizer, Dense):
+        update += _MATRICES * 8 * (weights / size) ** 2
     return (1 if train.augment is None else 3) * inputs + max(passes, update)
 
 

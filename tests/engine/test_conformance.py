@@ -23,6 +23,7 @@ from tests.engine import (
     test_schedules,
 )
 from tests.kronecker import test_oracles as test_kronecker
+from tests.newton import test_dense_steps, test_hessian_free, test_lbfgs
 from tests.pruning import test_criteria, test_masked_training
 from trainables import configs, losses, optimizers
 from trainables.configs.run import SCORES, LossName
@@ -38,6 +39,9 @@ TABLES: dict[str, tuple[Iterable[str], list[Callable[..., None]]]] = {
             test_preconditioned.test_equals_the_reference_implementation,
             test_diagonal_curvature.test_equals_its_oracle_in_training,
             test_kronecker.test_equals_the_method_written_out,
+            test_dense_steps.test_steps_equal_the_formulas,
+            test_hessian_free.test_steps_equal_martens_written_out,
+            test_lbfgs.test_steps_equal_the_algorithms_written_out,
         ],
     ),
     "schedules": (

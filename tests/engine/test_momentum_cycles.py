@@ -193,7 +193,8 @@ def test_an_optimizer_without_momentum_is_refused(make_run: Maker, small_data: D
 def test_which_number_is_cycled() -> None:
     found = {name: o.momentum_field(kind(lr=1.0)) for name, kind in o.OPTIMIZERS.items()}
     assert {name for name, field in found.items() if field is None} == {
-        *("adagrad", "adadelta", "sps", "sls", "barzilai_borwein")
+        *("adagrad", "adadelta", "sps", "sls", "barzilai_borwein"),
+        *("gauss_newton", "hessian_free", "lbfgs"),
     }
     assert found["muon"] == found["sgd"] == "momentum"
     assert found["adamw"] == found["lion"] == "beta1"

@@ -21,7 +21,7 @@ from trainables.gradients import batch_gradients
 from trainables.hyper import hyperparameters
 from trainables.lanes import Tree
 from trainables.losses import LOSSES
-from trainables.optimizers import OPTIMIZERS, Context, line_search
+from trainables.optimizers import OPTIMIZERS, Context, lag
 
 CURVATURES = torch.tensor([0.5, 1.0, 3.0], dtype=torch.float64)
 
@@ -139,7 +139,7 @@ def test_a_line_search_that_looks_late_finds_the_same(
     """On a GPU it hears two trials later that all lanes have their step: bit for bit the same."""
     config = Sls(lr=2.0, c=0.3, backtrack=0.7, trials=trials)
     found, made = _search(config)
-    monkeypatch.setattr(line_search, "_LAG", {"cpu": 2})
+    monkeypatch.setattr(lag, "_LAG", {"cpu": 2})
     late, more = _search(config)
     assert late[:2].equal(found[:2])
     assert made == min(12, trials)  # 2 · 0.7¹¹ is the first step that Armijo allows lane 1

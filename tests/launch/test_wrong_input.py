@@ -237,6 +237,23 @@ CASES: dict[str, tuple[Make, str, str]] = {
         _theirs("vector", optimizer="{name: muon}"),
         "theirs:vector: ValueError: muon needs a model with matrices",
     ),
+    "a matrix of their model": (
+        _nothing,
+        _theirs("vector", optimizer="{name: newton, max_parameters: 2}"),
+        "theirs:vector: ValueError: newton solves with a matrix of all parameters",
+    ),
+    # optimizers
+    "a matrix of all parameters": (
+        _nothing,
+        _study(optimizer="{name: gauss_newton, max_parameters: 500}"),
+        "optimizer.name: gauss_newton solves with a matrix of all parameters: mlp has ",
+    ),
+    "examples and batch norm": (
+        _nothing,
+        _wide("batch_size: 7", model=BATCH_NORM, optimizer="{name: hessian_free}"),
+        "optimizer.preconditioner: empirical_fisher takes gradients of single examples, which"
+        " model.norm: batch has none of; use none",
+    ),
     # combinations
     "accumulation": (
         _nothing,

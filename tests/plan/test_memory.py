@@ -30,6 +30,7 @@ from trainables.configs.models import (
     Vgg11,
     Vit,
 )
+from trainables.configs.newton import Dense
 from trainables.configs.optimizers import RmsProp, Sgd
 from trainables.configs.preconditioned import Shampoo, Soap
 from trainables.configs.regularization import Augment, BatchGrowth, Swa
@@ -130,14 +131,18 @@ def _check(runs: list[RunConfig], shape: tuple[int, ...]) -> None:
 
 @pytest.mark.parametrize("name", OPTIMIZERS)
 def test_what_every_optimizer_keeps(make_run: Maker, name: str) -> None:
-    needed = {"lr": 0.01} if name in ("sgd", "lars", "schedule_free_sgd") else {}
+    required = ("sgd", "lars", "schedule_free_sgd", "natural_gradient")
+    needed: dict[str, Any] = {"lr": 0.01} if name in required else {}
+    if issubclass(OPTIMIZERS[name], Dense):
+        needed["max_parameters"] = 10_000
     optimizers = [OPTIMIZERS[name](**needed)]
     if name == "rmsprop":
         optimizers.append(RmsProp(centered=True))
     for optimizer in optimizers:
         runs = _runs(make_run, Mlp(hidden=(67, 31)), (53,), optimizer=optimizer)
         _, stack = _measured(runs[0].model, (53,), runs)
-        stack.advance(1)
+        if not issubclass(OPTIMIZERS[name], Dense):
+            stack.advance(1)
         state = sum(t.nbytes for tree in stack.state.values() for t in tree.values())
         weights = sum(t.nbytes for t in stack.params.values())
         found = layers(runs[0].model, (53,), CLASSES)
@@ -172,6 +177,19 @@ def test_factors_are_counted(
     forecast.observe(stack)
     assert modelled is not None
     assert 1 / FACTOR < LANES * modelled.more / forecast.more(LANES) < FACTOR
+
+
+@pytest.mark.parametrize("name", ["newton", "natural_gradient", "gauss_newton"])
+def test_matrices_of_all_weights_are_counted(make_run: Maker, name: str) -> None:
+    kind = OPTIMIZERS[name]
+    model = Mlp(hidden=(11,))
+    runs = _runs(make_run, model, (53,), optimizer=kind(lr=0.1))
+    _, stack = _measured(model, (53,), runs)
+    found = Forecast(LANES, 10**12)
+    found.observe(stack)
+    modelled = lane_memory(runs[0])
+    assert modelled is not None
+    assert 1 / FACTOR < LANES * modelled.more / found.more(LANES) < FACTOR
 
 
 def test_the_pack_that_takes_the_most_counts(make_run: Maker) -> None:

@@ -18,7 +18,7 @@ from trainables.configs import Mlp, RunConfig, Train, UserModel
 from trainables.configs.data import Characters
 from trainables.configs.models import Gpt
 from trainables.configs.optimizers import AdamW
-from trainables.curvature.flat import Flat, flat, flattened, unflat
+from trainables.curvature.vectors import Flat, flat, flattened, unflat
 from trainables.data import DataSet, load
 from trainables.engine import Stack
 from trainables.probes import examples

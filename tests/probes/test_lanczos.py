@@ -12,9 +12,9 @@ from scipy.special import stdtrit
 from torch import Tensor
 
 from trainables.curvature.density import density, quadrature
-from trainables.curvature.flat import Flat
 from trainables.curvature.lanczos import Ritz, extremes, lanczos, power, ritz
 from trainables.curvature.trace import quadratic_forms, trace
+from trainables.curvature.vectors import Flat
 
 LANES, SIZE = 3, 13
 

@@ -28,9 +28,9 @@ from trainables.configs.models import Linear
 from trainables.configs.optimizers import OPTIMIZERS as CONFIGS
 from trainables.configs.optimizers import Adam, Sgd
 from trainables.configs.probes import Spectrum
-from trainables.curvature.flat import flat, unflat
 from trainables.curvature.lanczos import Extremes
 from trainables.curvature.trace import Trace
+from trainables.curvature.vectors import flat, unflat
 from trainables.data import DataSet
 from trainables.data.synthetic import least_squares
 from trainables.engine import Stack

@@ -68,7 +68,7 @@ def _assert_zero(tree: Tree, masks: Tree) -> None:
 
 def _config(name: str) -> Any:
     kind = CONFIGS[name]
-    wanted = {"lr": 0.05, "weight_decay": 0.1, "momentum": 0.9}
+    wanted = {"lr": 0.05, "weight_decay": 0.1, "momentum": 0.9, "cg_iterations": 7}
     return kind(**{k: v for k, v in wanted.items() if k in kind.__dataclass_fields__})
 
 

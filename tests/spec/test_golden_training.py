@@ -8,6 +8,7 @@ import pytest
 
 from trainables.configs import Train, to_plain
 from trainables.configs.base import Config
+from trainables.configs.newton import GaussNewton, HessianFree, Lbfgs, NaturalGradient, Newton
 from trainables.configs.optimizers import (
     OPTIMIZERS,
     AdaDelta,
@@ -77,7 +78,56 @@ KRONECKER = {
     "skip_vectors": False,
 }
 WARMED = {"warmup": 0.0, "warmup_start": None, "warmup_shape": "linear"}
+DENSE = {"weight_decay": 0.0, "skip_vectors": False, "max_parameters": 5000}
 DEFAULTS: list[tuple[Config, dict[str, Any]]] = [
+    (
+        Newton(),
+        {"name": "newton", "lr": 1.0, "damping": 0.001, "saddle": "plain", "momentum": 0.0} | DENSE,
+    ),
+    (
+        NaturalGradient(lr=0.7),
+        {"name": "natural_gradient", "lr": 0.7, "fisher": "exact", "damping": 0.001}
+        | {"momentum": 0.0, **DENSE},
+    ),
+    (
+        GaussNewton(),
+        {"name": "gauss_newton", "lr": 1.0, "damping": 1.0, "damping_factor": 1.5} | DENSE,
+    ),
+    (
+        HessianFree(),
+        {
+            "name": "hessian_free",
+            "lr": 1.0,
+            "damping": 1.0,
+            "damping_factor": 1.5,
+            "decay": 0.95,
+            "cg_iterations": 250,
+            "cg_tolerance": 5e-4,
+            "preconditioner": "empirical_fisher",
+            "exponent": 0.75,
+            "c": 0.01,
+            "backtrack": 0.8,
+            "trials": 60,
+            "weight_decay": 0.0,
+            "skip_vectors": False,
+        },
+    ),
+    (
+        Lbfgs(),
+        {
+            "name": "lbfgs",
+            "lr": 1.0,
+            "history": 10,
+            "line_search": "strong_wolfe",
+            "c1": 1e-4,
+            "c2": 0.9,
+            "trials": 25,
+            "eps": 1e-10,
+            "pair_damping": 0.0,
+            "weight_decay": 0.0,
+            "skip_vectors": False,
+        },
+    ),
     (
         Sgd(lr=0.7),
         {

@@ -167,6 +167,29 @@ CASES: dict[str, Case] = {
         study(optimizer="{name: sgd, lr: 1, nesterov: true}"),
         ("2:12", "optimizer: nesterov", "needs a momentum above 0"),
     ),
+    "a saddle that is none": (
+        study(optimizer="{name: newton, damping: -1, saddle: point}"),
+        ("2:36", "optimizer.damping", "a number at least 0"),
+        ("2:48", "got point", "plain or free"),
+    ),
+    "half an iteration": (
+        study(optimizer="{name: hessian_free, cg_iterations: 2.5, backtrack: 1.0}"),
+        ("2:48", "got 2.5", "a whole number"),
+        ("2:64", "got 1.0", "below 1"),
+    ),
+    "damping that would shrink": (
+        study(optimizer="{name: gauss_newton, damping_factor: 0.5, momentum: 0.9}"),
+        ("2:49", "got 0.5", "at least 1"),
+        ("2:54", "optimizer.momentum: unknown key", "gauss_newton takes lr, damping"),
+    ),
+    "conditions that contradict": (
+        study(optimizer="{name: lbfgs, c1: 0.9, c2: 0.5}"),
+        ("2:12", "optimizer: c1", "must be below c2"),
+    ),
+    "no rate of a natural gradient": (
+        study(optimizer="{name: natural_gradient}"),
+        ("2:12", "optimizer.lr: is required", "a number above 0"),
+    ),
     "epochs and steps": (
         study(train="{epochs: 3, steps: 5}"),
         ("3:8", "train: ", "exactly one of epochs and steps"),

@@ -8,6 +8,7 @@ from typing import Annotated, Literal
 from trainables.configs.base import Bound, Config, Count, Fraction, NonNegative, Positive
 from trainables.configs.kronecker import Ekfac as Ekfac
 from trainables.configs.kronecker import Kfac as Kfac
+from trainables.configs.newton import GaussNewton, HessianFree, Lbfgs, NaturalGradient, Newton
 from trainables.configs.preconditioned import AdaHessian, Shampoo, Soap, Sophia
 
 
@@ -333,6 +334,11 @@ Optimizer = (
     | Sophia
     | Kfac
     | Ekfac
+    | Newton
+    | NaturalGradient
+    | GaussNewton
+    | HessianFree
+    | Lbfgs
 )
 OPTIMIZERS: dict[str, type[Optimizer]] = {
     "sgd": Sgd,
@@ -360,6 +366,11 @@ OPTIMIZERS: dict[str, type[Optimizer]] = {
     "sophia": Sophia,
     "kfac": Kfac,
     "ekfac": Ekfac,
+    "newton": Newton,
+    "natural_gradient": NaturalGradient,
+    "gauss_newton": GaussNewton,
+    "hessian_free": HessianFree,
+    "lbfgs": Lbfgs,
 }
 
 

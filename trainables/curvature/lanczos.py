@@ -29,7 +29,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from trainables.curvature.flat import Flat, inner
+from trainables.curvature.vectors import Flat, inner
 
 Column = npt.NDArray[np.float64]
 _ROUNDING = 32.0

@@ -8,8 +8,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from trainables.curvature.flat import Flat, inner
 from trainables.curvature.lanczos import Column
+from trainables.curvature.vectors import Flat, inner
 
 
 class Trace(NamedTuple):

@@ -9,11 +9,15 @@ from trainables.optimizers.base import Context as Context
 from trainables.optimizers.base import Hyper as Hyper
 from trainables.optimizers.base import Optimizer as Optimizer
 from trainables.optimizers.ekfac import ekfac
+from trainables.optimizers.gauss_newton import gauss_newton
+from trainables.optimizers.hessian_free import hessian_free
 from trainables.optimizers.kfac import kfac
 from trainables.optimizers.layerwise import lamb, lars
+from trainables.optimizers.lbfgs import lbfgs
 from trainables.optimizers.line_search import sls
 from trainables.optimizers.lion import lion
 from trainables.optimizers.muon import muon
+from trainables.optimizers.newton import natural_gradient, newton
 from trainables.optimizers.polyak import sps
 from trainables.optimizers.rmsprop import rmsprop
 from trainables.optimizers.schedule_free import schedule_free_adamw, schedule_free_sgd
@@ -48,4 +52,9 @@ OPTIMIZERS: dict[str, Optimizer] = {
     "sophia": sophia,
     "kfac": kfac,
     "ekfac": ekfac,
+    "newton": newton,
+    "natural_gradient": natural_gradient,
+    "gauss_newton": gauss_newton,
+    "hessian_free": hessian_free,
+    "lbfgs": lbfgs,
 }

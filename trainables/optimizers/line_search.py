@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from collections import deque
-from collections.abc import Callable
-
 import torch
 from torch import Tensor
 
@@ -13,10 +10,7 @@ from trainables.configs.optimizers import Sls
 from trainables.forward import Network
 from trainables.lanes import State, Tree, dot
 from trainables.optimizers.base import Context, Hyper, Optimizer, shaped, zeros
-
-_LAG = {"cpu": 0}
-_LAG_ELSEWHERE = 2
-"""How many trials later it is asked whether the search is over, by type of device."""
+from trainables.optimizers.lag import Over
 
 
 def _init(params: Tree, config: OptimizerConfig, network: Network) -> State:
@@ -32,7 +26,7 @@ def _update(
     of the lane's batch; α₀ = min(η, α γ^(B/n)) of the α before (their reset option 2), η at
     first. Deviations: α₀ itself is tried first, as their code does, and η bounds it under every
     option, so that schedules have a say. Lanes that have found their step wait for the others.
-    The search ends with the last of them, on a GPU two trials later (``_reader``), which change
+    The search ends with the last of them, on a GPU two trials later (``lag``), which change
     nothing. Where no trial will do, the last one is taken. No weight
     decay. Where the engine clips gradients, ∇f is the clipped one.
     """
@@ -45,40 +39,16 @@ def _update(
     step = torch.minimum(step, hyper["lr"])
     found = torch.zeros_like(step, dtype=torch.bool)
     promised = hyper["c"] * square if "c" in hyper else torch.zeros_like(square)
-    lag = _LAG.get(step.device.type, _LAG_ELSEWHERE)
-    over: deque[Callable[[], bool]] = deque()
+    over = Over(step.device)
     for trial in range(config.trials):
         reached = context.loss_at(_moved(params, grads, step)).to(torch.float64)
         found |= reached <= loss - step * promised
         # A lane whose loss is no number would go on for ever: it has diverged.
         done = found | ~loss.isfinite()
-        over.append(_reader(done.all()))
-        if trial == config.trials - 1 or (len(over) > lag and over.popleft()()):
+        if trial == config.trials - 1 or over.says(done.all()):
             break
         step = torch.where(done, step, step * hyper["backtrack"])
     return _moved(params, grads, step), {"step": {"": step}}
-
-
-def _reader(flag: Tensor) -> Callable[[], bool]:
-    """Reads a flag later on without stalling the device.
-
-    The flag's copy is queued behind the work that makes it. Who reads it when more trials are
-    queued behind it waits no longer than the device takes to get there, and leaves it work.
-    While a CUDA graph is captured nothing can be read: the flag counts as not set.
-    """
-    if not flag.is_cuda:
-        return lambda: bool(flag)
-    if torch.cuda.is_current_stream_capturing():
-        return lambda: False
-    copy = flag.to("cpu", non_blocking=True)  # into pinned memory
-    arrived = torch.cuda.Event()  # type: ignore[no-untyped-call]
-    arrived.record()
-
-    def read() -> bool:
-        arrived.synchronize()
-        return bool(copy)
-
-    return read
 
 
 def _moved(params: Tree, grads: Tree, step: Tensor) -> Tree:

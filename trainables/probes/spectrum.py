@@ -12,10 +12,10 @@ from torch import Tensor
 
 from trainables.configs.probes import Spectrum
 from trainables.curvature.density import Density, density, quadrature
-from trainables.curvature.flat import Flat, flat, flattened, unflat
 from trainables.curvature.lanczos import Column, Extremes, Ritz, extremes, lanczos, power, ritz
 from trainables.curvature.sampling import signs
 from trainables.curvature.trace import Trace, trace
+from trainables.curvature.vectors import Flat, flat, flattened, unflat
 from trainables.engine import Stack
 from trainables.lanes import Tree, derive
 from trainables.optimizers import OPTIMIZERS
