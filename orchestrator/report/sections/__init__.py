@@ -38,6 +38,7 @@ from orchestrator.report.sections.rules.sensitivity import sensitivity_section
 from orchestrator.report.sections.rules.trials import by_rule
 from orchestrator.report.sections.schedules import schedules_section
 from orchestrator.report.sections.setup import setup_section
+from orchestrator.report.sections.tuning_curve import tuning_curve_section
 
 _OF_SEVERAL: tuple[Callable[[Results], Section | None], ...] = (
     headline_section,
@@ -50,6 +51,7 @@ _OF_SEVERAL: tuple[Callable[[Results], Section | None], ...] = (
     interaction_section,
     horizon_section,
     range_test_section,
+    tuning_curve_section,
 )
 """Sections that compare configurations."""
 SECTIONS: list[Callable[[Results], Section | None]] = [
