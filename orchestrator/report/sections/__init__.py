@@ -11,6 +11,7 @@ from orchestrator.report.sections.flags import flags_section
 from orchestrator.report.sections.front import front_section
 from orchestrator.report.sections.headline import headline_section
 from orchestrator.report.sections.heat_map import heat_map_section
+from orchestrator.report.sections.importance import importance_section
 from orchestrator.report.sections.large_batch.compare import compare_section
 from orchestrator.report.sections.large_batch.gap import gap_section
 from orchestrator.report.sections.large_batch.noise import noise_section
@@ -51,6 +52,7 @@ _OF_SEVERAL: tuple[Callable[[Results], Section | None], ...] = (
     interaction_section,
     horizon_section,
     range_test_section,
+    importance_section,
     tuning_curve_section,
 )
 """Sections that compare configurations."""
