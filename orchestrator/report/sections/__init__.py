@@ -11,6 +11,7 @@ from orchestrator.report.sections.flags import flags_section
 from orchestrator.report.sections.front import front_section
 from orchestrator.report.sections.headline import headline_section
 from orchestrator.report.sections.heat_map import heat_map_section
+from orchestrator.report.sections.importance import importance_section
 from orchestrator.report.sections.large_batch.compare import compare_section
 from orchestrator.report.sections.large_batch.gap import gap_section
 from orchestrator.report.sections.large_batch.noise import noise_section
@@ -50,6 +51,7 @@ from orchestrator.report.sections.second_order.study import SecondOrder, find_se
 from orchestrator.report.sections.second_order.targets import targets_section
 from orchestrator.report.sections.second_order.tuning import tuning_section
 from orchestrator.report.sections.setup import setup_section
+from orchestrator.report.sections.tuning_curve import tuning_curve_section
 
 _OF_SEVERAL: tuple[Callable[[Results], Section | None], ...] = (
     headline_section,
@@ -62,6 +64,8 @@ _OF_SEVERAL: tuple[Callable[[Results], Section | None], ...] = (
     interaction_section,
     horizon_section,
     range_test_section,
+    importance_section,
+    tuning_curve_section,
 )
 """Sections that compare configurations."""
 SECTIONS: list[Callable[[Results], Section | None]] = [
