@@ -27,7 +27,7 @@ from tests.newton import test_dense_steps, test_hessian_free, test_lbfgs
 from tests.pruning import test_criteria, test_masked_training
 from trainables import configs, losses, optimizers
 from trainables.configs.run import SCORES, LossName
-from trainables.curvature import objective
+from trainables.curvature import fisher, objective, products, sampling
 from trainables.pruning import criteria
 
 TABLES: dict[str, tuple[Iterable[str], list[Callable[..., None]]]] = {
@@ -119,7 +119,14 @@ def test_every_entry_is_implemented_under_its_own_name() -> None:
         for name, kind in table.items():
             assert kind.__dataclass_fields__["name"].default == name
     assert optimizers.OPTIMIZERS.keys() == configs.OPTIMIZERS.keys()
-    assert objective.MEAN_LOSSES.keys() == losses.LOSSES.keys()
+    for table_of_losses in (
+        objective.MEAN_LOSSES,
+        products.OUTPUT_HESSIANS,
+        sampling.DRAWN,
+        fisher.RESIDUALS,
+        fisher.ROOTS,
+    ):
+        assert table_of_losses.keys() == losses.LOSSES.keys()
     assert losses.LOSSES.keys() == SCORES.keys() == set(get_args(LossName))
 
 

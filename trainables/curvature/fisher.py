@@ -52,6 +52,7 @@ RESIDUALS: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
     "cross_entropy": _class_residual,
     "logistic": lambda z, y: z.sigmoid() - y.unsqueeze(-1),
     "quadratic": lambda z, y: z - y,
+    "bernoulli": lambda z, y: z.sigmoid() - y,
 }
 """Loss → (outputs z, targets) → the gradient of each prediction's own loss by z: what
 ``losses.LOSSES`` gives times their number, and nothing of the rest."""
@@ -70,6 +71,12 @@ def _sigmoid(z: Tensor) -> list[Tensor]:
     return [(p * (1 - p)).sqrt()]
 
 
+def _sigmoids(z: Tensor) -> list[Tensor]:
+    """√(σ(z_c) (1 − σ(z_c))) times the unit vector of each output c."""
+    p = z.sigmoid()
+    return [(p * (1 - p)).sqrt() * unit for unit in _units(z)]
+
+
 def _units(z: Tensor) -> list[Tensor]:
     """The unit vectors."""
     units = torch.eye(z.shape[-1], dtype=z.dtype, device=z.device)
@@ -80,5 +87,6 @@ ROOTS: dict[str, Callable[[Tensor], list[Tensor]]] = {
     "cross_entropy": _softmax,
     "logistic": _sigmoid,
     "quadratic": _units,
+    "bernoulli": _sigmoids,
 }
 """Loss → (outputs z (L, B, …, C)) → columns s with Σ s sᵀ = the Hessian of a prediction's loss."""
