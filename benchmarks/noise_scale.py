@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
-import time
 from collections.abc import Sequence
+from functools import partial
 
 import torch
 
+from benchmarks.clock import seconds
 from benchmarks.workloads import WORKLOADS, Workload
 from trainables.arrays import Arrays
 from trainables.configs.probes import NoiseScale, Probes
@@ -40,21 +41,9 @@ def measured_steps(
     for _ in range(rounds):
         for index, stack in enumerate(stacks):
             stack.advance(stack.step + 2)
-            best[index] = min(best[index], _seconds(stack))
+            steps = partial(stack.advance, stack.step + _STEPS)
+            best[index] = min(best[index], seconds(steps, device))
     return best[1] / best[0] - 1
-
-
-def _seconds(stack: Stack) -> float:
-    """On a CPU, of one thread: whatever else the machine does is no part of it."""
-    cuda = stack.arrays.train[0].is_cuda
-    clock = time.perf_counter if cuda else time.process_time
-    if cuda:
-        torch.cuda.synchronize()
-    started = clock()
-    stack.advance(stack.step + _STEPS)
-    if cuda:
-        torch.cuda.synchronize()
-    return clock() - started
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

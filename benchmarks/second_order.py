@@ -8,12 +8,12 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import math
-import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import torch
 
+from benchmarks.clock import seconds
 from benchmarks.eager_kfac import EagerKfac
 from benchmarks.workloads import WORKLOADS, Workload
 from trainables import models
@@ -83,7 +83,7 @@ def costs(
     for _ in range(rounds):
         for name, stack in stacks.items():
             period = period_of(stack.runs[0].optimizer)
-            spent = _seconds(lambda s=stack, p=period: s.advance(s.step + p), device)  # type: ignore[misc]
+            spent = seconds(lambda s=stack, p=period: s.advance(s.step + p), device)  # type: ignore[misc]
             best[name] = min(best[name], spent / period)
     for name in configs:
         if name in stacks:
@@ -113,22 +113,9 @@ def speedup(workload: Workload, *, lanes: int = LANES, rounds: int = 5) -> float
 
     best = [math.inf, math.inf]
     for _ in range(rounds):
-        best[0] = min(best[0], _seconds(lambda: stack.advance(stack.step + period), "cpu"))
-        best[1] = min(best[1], _seconds(single, "cpu"))
+        best[0] = min(best[0], seconds(lambda: stack.advance(stack.step + period), "cpu"))
+        best[1] = min(best[1], seconds(single, "cpu"))
     return lanes * best[1] / best[0]
-
-
-def _seconds(work: Callable[[], None], device: str) -> float:
-    """On a CPU, of one thread: whatever else the machine does is no part of it."""
-    cuda = device != "cpu"
-    clock = time.perf_counter if cuda else time.process_time
-    if cuda:
-        torch.cuda.synchronize()
-    started = clock()
-    work()
-    if cuda:
-        torch.cuda.synchronize()
-    return clock() - started
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from orchestrator.report.results import Results, load_results
+from orchestrator.report.sections.model import Section
 from orchestrator.store import Outcome, Store
 
 RATES = [0.01, 0.03, 0.1, 0.3, 1.0]
@@ -117,3 +118,13 @@ def _outcome(run_id: str, result: float | str, points: list[Any], error: str) ->
         final=final,
         best=final,
     )
+
+
+def made(section: Section | None) -> Section:
+    """A section that is there: its figures can be drawn, and its finding has no NaN."""
+    assert section is not None
+    for figure in section.figures:
+        assert len(figure.data)
+        figure.spec({})
+    assert "nan" not in section.finding
+    return section

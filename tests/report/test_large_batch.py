@@ -26,7 +26,6 @@ from orchestrator.report.sections.large_batch.slope import fit_slope
 from orchestrator.report.sections.large_batch.steps import regimes, scaling_data, steps_section
 from orchestrator.report.sections.large_batch.study import LargeBatch, find_large_batch
 from orchestrator.report.sections.large_batch.trade_off import trade_off_section
-from orchestrator.report.sections.model import Section
 from tests.report.batches import (
     CRITICAL,
     ROWS,
@@ -36,6 +35,7 @@ from tests.report.batches import (
     plant_batches,
     scaling,
 )
+from tests.report.stores import made
 
 MOMENTUM = {"name": "sgd", "momentum": 0.9}
 LARS = {"name": "lars", "momentum": 0.9}
@@ -47,15 +47,6 @@ def study_of(folder: Path, planted: Planted, **options: Any) -> LargeBatch:
     study = find_large_batch(plant_batches(folder, planted, **options))
     assert study is not None
     return study
-
-
-def made(section: Section | None) -> Section:
-    assert section is not None
-    for figure in section.figures:
-        assert len(figure.data)
-        figure.spec({})
-    assert "nan" not in section.finding
-    return section
 
 
 def test_the_planted_curve_is_found(tmp_path: Path) -> None:

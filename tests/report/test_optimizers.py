@@ -9,7 +9,6 @@ from typing import Any
 import pytest
 
 from orchestrator.report.sections import OF_SECOND_ORDER, sections_of
-from orchestrator.report.sections.model import Section
 from orchestrator.report.sections.second_order.batches import batches_section, gains
 from orchestrator.report.sections.second_order.cost import cost_section
 from orchestrator.report.sections.second_order.curves import way_section
@@ -25,6 +24,7 @@ from orchestrator.report.sections.second_order.targets import targets_section
 from orchestrator.report.sections.second_order.tuning import tuning_section
 from tests.report.batches import plant_batches, scaling
 from tests.report.optimizers import Planted, Trial, bowl, plant_optimizers
+from tests.report.stores import made
 
 FAST = {"sgd": 100.0, "adam": 60.0, "kfac": 20.0}
 EQUAL = dict.fromkeys(FAST, 100.0)
@@ -34,15 +34,6 @@ def study_of(folder: Path, planted: Planted, **options: Any) -> SecondOrder:
     study = find_second_order(plant_optimizers(folder, planted, **options))
     assert study is not None
     return study
-
-
-def made(section: Section | None) -> Section:
-    assert section is not None
-    for figure in section.figures:
-        assert len(figure.data)
-        figure.spec({})
-    assert "nan" not in section.finding
-    return section
 
 
 def test_the_fastest_is_told_with_its_ratio(tmp_path: Path) -> None:
