@@ -52,7 +52,7 @@ def test_the_study_for_a_cluster_loads() -> None:
     runs = _runs(CLUSTER, [])
     assert f"= {len(runs):,} runs" in CLUSTER.read_text().replace("\n# ", " ")
     names = {run.optimizer.name for run in runs}
-    assert names == {"sgd", "adam", "lars", "lamb"}
+    assert names == {"sgd", "adam", "lars", "lamb", "kfac"}
     half = _runs(CLUSTER, ["sweep.let.power=[0.5]"])
     assert 0.4 < len(half) / len(runs) < 0.6
     assert all(run.train.batch_size // run.train.accumulate <= 11_000 for run in runs)

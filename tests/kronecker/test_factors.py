@@ -10,7 +10,6 @@ import torch
 from torch import Tensor, nn
 
 from tests.kronecker.networks import (
-    CLASSES,
     EXAMPLES,
     INPUT,
     LANES,
@@ -21,12 +20,10 @@ from tests.kronecker.networks import (
 )
 from trainables.configs.kronecker import Ekfac, Kfac
 from trainables.curvature.factors import factors, projected_squares
-from trainables.curvature.fisher import RESIDUALS
 from trainables.curvature.layer_passes import layer_passes
 from trainables.curvature.layers import factored
 from trainables.hyper import hyperparameters
 from trainables.lanes import Tree
-from trainables.losses import LOSSES
 from trainables.optimizers import OPTIMIZERS, Context
 from trainables.optimizers.ekfac import eigenvectors
 
@@ -294,12 +291,3 @@ def test_a_layer_used_twice_and_one_never_used() -> None:
     assert not inputs["never"].any()
     assert not outputs["never"].any()
     assert outputs["never"].shape == (LANES, 2, 2)
-
-
-@pytest.mark.parametrize("loss", RESIDUALS)
-def test_residuals_are_the_gradients_of_the_losses(loss: str) -> None:
-    z = torch.randn(LANES, EXAMPLES, 1 if loss == "logistic" else CLASSES, dtype=torch.float64)
-    y = torch.randint(0, 2, (LANES, EXAMPLES))
-    targets = torch.randn_like(z) if loss == "quadratic" else y
-    expected = LOSSES[loss](z, targets).gradient * EXAMPLES
-    torch.testing.assert_close(RESIDUALS[loss](z, targets), expected)

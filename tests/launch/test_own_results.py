@@ -165,7 +165,7 @@ def test_configurations_of_free_form_are_exported(tmp_path: Path) -> None:
 def test_a_report_leaves_out_what_only_regatta_knows(tmp_path: Path) -> None:
     from orchestrator.report.sections import SECTIONS
 
-    for trainable, titles in (("", 7), ("a:b", 6)):
+    for trainable, titles in (("", 8), ("a:b", 7)):
         results = plant(
             tmp_path / f"s{titles}",
             lambda chosen, seed: chosen["lr"] + 0.01 * seed,
