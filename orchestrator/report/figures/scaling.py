@@ -118,7 +118,8 @@ def size_colour(order: Sequence[str]) -> alt.Color:
     """A colour for each batch size, from dark to light: they have an order."""
     # The ends of the scheme cannot be seen on black, and on white.
     scheme = alt.SchemeParams(name="viridis", extent=[0.12, 0.9])
-    legend = alt.Legend(title=BATCH, columns=10, symbolOpacity=1, symbolStrokeWidth=2)
+    columns = alt.ExprRef("max(1, min(10, floor(width / 72)))")
+    legend = alt.Legend(title=BATCH, columns=columns, symbolOpacity=1, symbolStrokeWidth=2)
     return alt.Color(
         "group:O",
         title=BATCH,
