@@ -23,13 +23,20 @@ LONG = 420
 _SENTENCE_ENDS = re.compile(r"(?<=[^.\s]{2}\.)(?<!al\.)(?<!vs\.) ")
 
 
-def write_report(folder: Path, output: Path | None = None, *, figures: bool = True) -> Path:
+def write_report(
+    folder: Path,
+    output: Path | None = None,
+    *,
+    figures: bool = True,
+    reload: float | None = None,
+) -> Path:
     """Writes the report of the study in ``folder``, finished or not.
 
     Args:
         folder: the study's folder, which holds its store.
         output: the HTML file; by default ``folder/report.html``.
         figures: also write each figure as SVG, PNG and CSV into ``figures/`` beside it.
+        reload: after so many seconds a browser reads the page again.
 
     Returns:
         The path of the HTML file.
@@ -44,11 +51,13 @@ def write_report(folder: Path, output: Path | None = None, *, figures: bool = Tr
     if figures:
         drawn = [figure for section in sections for figure in section.figures]
         write_figures(drawn, path.parent / "figures")
-    write_atomically(path, render(results, sections, exported=figures).encode())
+    write_atomically(path, render(results, sections, exported=figures, reload=reload).encode())
     return path
 
 
-def render(results: Results, sections: list[Section], *, exported: bool) -> str:
+def render(
+    results: Results, sections: list[Section], *, exported: bool, reload: float | None = None
+) -> str:
     """The page as text.
 
     Args:
@@ -76,6 +85,7 @@ def render(results: Results, sections: list[Section], *, exported: bool) -> str:
         statuses=status_counts(results.runs),
         total=len(results.runs),
         exported=exported,
+        reload=None if reload is None else max(1, round(reload)),
         style=Markup(_style()),  # noqa: S704 - our own file
         vega=Markup(vega_script()) if any(s.figures for s in sections) else "",  # noqa: S704 - a library
         draw=Markup(_beside("page.js")),  # noqa: S704 - our own file
