@@ -143,7 +143,7 @@ def _regimes(regimes: pd.DataFrame, across: Channel) -> list[Any]:
     )
     rect = alt.Chart(shades).mark_rect(color=GREY, clip=True)
     words = alt.Chart(shades).mark_text(
-        baseline="bottom", fontSize=11, lineBreak="\n", dy=-4, color=GREY, fill=GREY, clip=False
+        baseline="bottom", fontSize=11, lineBreak="\n", dy=-17, color=GREY, fill=GREY, clip=False
     )
     return [
         rect.encode(x=across("x:Q"), x2="x2:Q", opacity=shade),
