@@ -8,8 +8,12 @@ from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Literal, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
+from orchestrator.exports import export_figures as export_figures
+from orchestrator.exports import export_latex as export_latex
+from orchestrator.exports import export_results as export_results
+from orchestrator.exports import export_tickets as export_tickets
 from orchestrator.launch import Finish, checked_data, open_study, train
 from orchestrator.launch.extend import NOTHING, Extension, extension_of
 from orchestrator.launch.planned import is_on_demand
@@ -38,7 +42,6 @@ from trainables.configs.run import RunConfig, fusion_key
 
 if TYPE_CHECKING:
     from orchestrator.simulate import Simulation
-    from trainables.ticket_files import Written
 
 _SAMPLE = 64
 """Configurations of a space from which the time of a search is reckoned."""
@@ -291,46 +294,6 @@ def simulate_study(
         seed=seed,
         noise=noise,
     )
-
-
-def export_results(
-    folder: str | Path, output: str | Path, form: Literal["parquet", "csv"] = "parquet"
-) -> list[Path]:
-    """``runs`` and ``history`` as Parquet, and as CSV where asked; returns the files written.
-
-    Of a study with populations also ``population``: who went on as whom, with what. Where
-    something was measured at several places of runs also ``probes``. See ``docs/export.md``.
-
-    Raises:
-        StoreError: there is no readable store in ``folder``.
-    """
-    from orchestrator.store.frames import export
-
-    with Store.open(Path(folder)) as store:
-        tables = {"runs": store.runs(), "history": store.history()}
-        others = {"population": store.population(), "probes": store.probes()}
-    tables |= {name: table for name, table in others.items() if len(table)}
-    return export(tables, Path(output), form)
-
-
-def export_tickets(folder: str | Path, output: str | Path) -> Written:
-    """``tickets/<run_id>.pt`` and ``….prune.pt`` of each pruned network whose final state is kept.
-
-    See ``docs/export.md``. Imports PyTorch.
-
-    Raises:
-        StoreError: there is no readable store in ``folder``.
-    """
-    with Store.open(Path(folder)) as store:
-        configs = store.configurations([outcome.run_id for outcome in store.outcomes()])
-    pruned = {
-        run_id: config
-        for run_id, config in configs.items()
-        if (config.get("lottery") or {}).get("level")
-    }
-    from trainables.ticket_files import write_tickets
-
-    return write_tickets(Path(folder) / "runs", pruned, Path(output) / "tickets")
 
 
 def replay_study(folder: str | Path, run: str | None = None) -> str:

@@ -28,6 +28,9 @@ if TYPE_CHECKING:
     from orchestrator.spec import Study
 
 INTERRUPTED = 130
+EVERY = 30.0
+"""Seconds between two reports of a study that is watched."""
+A_DAY = 86_400
 
 app = typer.Typer(
     help="Sweeps of deep-learning optimization studies: one YAML file in, one report out.",
@@ -181,43 +184,77 @@ def status(folder: Folder) -> None:
         _say(f"failed: {outcome.run_id}: {outcome.reason}")
 
 
-@app.command(epilog="Example: regatta report results/lr-schedules -o report.html")
+@app.command(epilog="Example: regatta report results/lr-schedules -o report.html --watch")
 def report(
     folder: Folder,
     output: Annotated[
         Path | None, typer.Option("-o", "--output", metavar="FILE", help="the HTML file")
     ] = None,
+    watch: Annotated[
+        bool, typer.Option("--watch", help="write it anew until the study has finished")
+    ] = False,
+    every: Annotated[
+        float, typer.Option("--every", metavar="SECONDS", help="between two reports of --watch")
+    ] = EVERY,
 ) -> None:
     """Write a study's report: one HTML file that needs no network; also in mid-sweep."""
+    if not 1 <= every <= A_DAY:
+        _fail(f"--every: must be 1 to {A_DAY} seconds, got {every:g}")
+    if every != EVERY and not watch:
+        _fail("--every: only goes with --watch")
     with _wrong_input():
-        from orchestrator.report import write_report
+        if not watch:
+            from orchestrator.report import write_report
 
-        _say(f"Report: {write_report(folder, output)}")
+            _say(f"Report: {write_report(folder, output)}")
+            return
+        from orchestrator.report.watch import watch_report
+
+        try:
+            with _sigterm_interrupts():
+                page = watch_report(folder, output, every=every, say=_say)
+        except KeyboardInterrupt:
+            _say("No longer watched; the study goes on.")
+            raise typer.Exit(INTERRUPTED) from None
+    _say(f"Finished. Report: {page}")
 
 
-@app.command(epilog="Example: regatta export results/lr-schedules -o tables --format csv")
+@app.command(
+    epilog="Example: regatta export results/lr-schedules -o tables --format csv --figures --latex"
+)
 def export(
     folder: Folder,
     output: Annotated[Path, typer.Option("-o", "--output", metavar="FOLDER")],
     form: Annotated[
-        Literal["parquet", "csv"], typer.Option("--format", help="csv adds .csv files")
+        Literal["parquet", "csv", "json"],
+        typer.Option("--format", help="csv and json are written beside Parquet"),
     ] = "parquet",
+    figures: Annotated[
+        bool, typer.Option("--figures", help="also the report's: SVG, PDF, PNG, CSV, Parquet")
+    ] = False,
+    latex: Annotated[
+        bool, typer.Option("--latex", help="also headline.tex, the table of what came out")
+    ] = False,
     tickets: Annotated[
         bool, typer.Option("--tickets", help="also saved pruned networks, for plain PyTorch")
     ] = False,
 ) -> None:
-    """Write runs, history and measurements as tables, and pruned networks."""
+    """Write runs, history and measurements as tables; figures, and pruned networks."""
     with _wrong_input():
-        from orchestrator.api import export_results
+        from orchestrator.exports import export_figures, export_latex, export_results
 
         for path in export_results(folder, output, form):
             _say(str(path))
+        if latex:
+            _say(str(export_latex(folder, output)))
+        if figures:
+            _say(f"{output / 'figures'}: {len(export_figures(folder, output))} files")
         if tickets:
             _export_tickets(folder, output)
 
 
 def _export_tickets(folder: Path, output: Path) -> None:
-    from orchestrator.api import export_tickets
+    from orchestrator.exports import export_tickets
 
     written = export_tickets(folder, output)
     if written.files:

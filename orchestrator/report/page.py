@@ -18,14 +18,25 @@ from orchestrator.report.sections.setup import status_counts
 from orchestrator.report.theme import DARK, FONT, LIGHT, PAGE_CONFIG
 from orchestrator.report.vega import vega_script
 
+LONG = 420
+"""Characters from which on a finding is told in paragraphs."""
+_SENTENCE_ENDS = re.compile(r"(?<=[^.\s]{2}\.)(?<!al\.)(?<!vs\.) ")
 
-def write_report(folder: Path, output: Path | None = None, *, figures: bool = True) -> Path:
+
+def write_report(
+    folder: Path,
+    output: Path | None = None,
+    *,
+    figures: bool = True,
+    reload: float | None = None,
+) -> Path:
     """Writes the report of the study in ``folder``, finished or not.
 
     Args:
         folder: the study's folder, which holds its store.
         output: the HTML file; by default ``folder/report.html``.
         figures: also write each figure as SVG, PNG and CSV into ``figures/`` beside it.
+        reload: after so many seconds a browser reads the page again.
 
     Returns:
         The path of the HTML file.
@@ -40,11 +51,13 @@ def write_report(folder: Path, output: Path | None = None, *, figures: bool = Tr
     if figures:
         drawn = [figure for section in sections for figure in section.figures]
         write_figures(drawn, path.parent / "figures")
-    write_atomically(path, render(results, sections, exported=figures).encode())
+    write_atomically(path, render(results, sections, exported=figures, reload=reload).encode())
     return path
 
 
-def render(results: Results, sections: list[Section], *, exported: bool) -> str:
+def render(
+    results: Results, sections: list[Section], *, exported: bool, reload: float | None = None
+) -> str:
     """The page as text.
 
     Args:
@@ -60,6 +73,7 @@ def render(results: Results, sections: list[Section], *, exported: bool) -> str:
         lstrip_blocks=True,
     )
     environment.filters["anchor"] = _anchor
+    environment.filters["paragraphs"] = paragraphs
     report = results.meta.get("report") or {}
     study = str(results.meta.get("study") or "study")
     return environment.get_template(
@@ -71,8 +85,10 @@ def render(results: Results, sections: list[Section], *, exported: bool) -> str:
         statuses=status_counts(results.runs),
         total=len(results.runs),
         exported=exported,
+        reload=None if reload is None else max(1, round(reload)),
         style=Markup(_style()),  # noqa: S704 - our own file
         vega=Markup(vega_script()) if any(s.figures for s in sections) else "",  # noqa: S704 - a library
+        draw=Markup(_beside("page.js")),  # noqa: S704 - our own file
         chart=_chart_json,
         finished=str(results.meta.get("finished") or "")[:10],
     )
@@ -84,11 +100,15 @@ def _style() -> str:
         "".join(f"--{name}:{colour};" for name, colour in colours.items())
         for colours in (LIGHT, DARK)
     )
-    sheet = Path(__file__).with_name("page.css").read_text(encoding="utf-8")
+    sheet = _beside("page.css")
     return (
         f":root{{--font:{FONT};{light}}}\n"
         f"@media screen and (prefers-color-scheme:dark){{:root{{{dark}}}}}\n{sheet}"
     )
+
+
+def _beside(name: str) -> str:
+    return Path(__file__).with_name(name).read_text(encoding="utf-8")
 
 
 def _chart_json(figure: Figure) -> Markup:
@@ -100,6 +120,18 @@ def _chart_json(figure: Figure) -> Markup:
     # "<" could begin an end tag or a comment; JSON reads the escape as the same character.
     safe = text.replace("<", "\\u003c").replace("\u2028", "\\u2028").replace("\u2029", "\\u2029")
     return Markup(safe)  # noqa: S704 - escaped above
+
+
+def paragraphs(text: str) -> list[str]:
+    """A long finding in parts of a few lines, broken between sentences; nothing is left out."""
+    if len(text) < LONG:
+        return [text]
+    parts = [""]
+    for sentence in _SENTENCE_ENDS.split(text):
+        if len(parts[-1]) > LONG / 3:
+            parts.append("")
+        parts[-1] = f"{parts[-1]} {sentence}" if parts[-1] else sentence
+    return parts
 
 
 def _anchor(title: str) -> str:

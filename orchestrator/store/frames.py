@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import sqlite3
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -15,6 +15,8 @@ import pandas as pd
 from orchestrator.store import probes as stored
 from orchestrator.store.populations import Copied
 from orchestrator.store.schema import HISTORY_KEYS, column
+
+Form = Literal["parquet", "csv", "json"]
 
 
 def runs(db: sqlite3.Connection, study: str) -> pd.DataFrame:
@@ -67,26 +69,45 @@ def probes(db: sqlite3.Connection) -> pd.DataFrame:
     return frame.astype({"value": np.float64})
 
 
-def export(
-    tables: Mapping[str, pd.DataFrame], folder: Path, form: Literal["parquet", "csv"]
-) -> list[Path]:
-    """Writes ``<name>.parquet`` (and ``.csv`` where asked) for each table; whole files only."""
+def export(tables: Mapping[str, pd.DataFrame], folder: Path, form: Form) -> list[Path]:
+    """Writes ``<name>.parquet`` (and ``.<form>`` where another is asked for); whole files only."""
     folder.mkdir(parents=True, exist_ok=True)
     written = []
     for name, table in tables.items():
-        for ending in ("parquet",) if form == "parquet" else ("parquet", "csv"):
+        for ending in dict.fromkeys(("parquet", form)):
             path = folder / f"{name}.{ending}"
             part = path.with_suffix(".part")
-            if ending == "parquet":
-                _uniform(table).to_parquet(part, index=False)
-            else:
-                table.to_csv(part, index=False)
+            _WRITERS[ending](table, part)
             os.replace(part, path)
             written.append(path)
     return written
 
 
-def _uniform(table: pd.DataFrame) -> pd.DataFrame:
+def _write_json(table: pd.DataFrame, path: Path) -> None:
+    """A list with an object a row; what JSON has no number for (NaN, infinity) is null.
+
+    Python's own writer: pandas' keeps 15 digits of a number at most, where some need 17.
+    """
+    separator = "["
+    with path.open("w", encoding="utf-8") as out:
+        for first in range(0, len(table), _ROWS_AT_ONCE):
+            rows = table.iloc[first : first + _ROWS_AT_ONCE].astype(object)
+            known = rows.notna() & ~rows.isin([np.inf, -np.inf])
+            for row in rows.where(known, None).to_dict("records"):
+                out.write(f"{separator}\n{json.dumps(row, allow_nan=False, ensure_ascii=False)}")
+                separator = ","
+        out.write("\n]\n" if len(table) else "[]\n")
+
+
+_ROWS_AT_ONCE = 10_000
+_WRITERS: dict[str, Callable[[pd.DataFrame, Path], object]] = {
+    "parquet": lambda table, path: uniform(table).to_parquet(path, index=False),
+    "csv": lambda table, path: table.to_csv(path, index=False),
+    "json": _write_json,
+}
+
+
+def uniform(table: pd.DataFrame) -> pd.DataFrame:
     """Columns that hold several types (a user's own configuration may) as text: Parquet has one."""
     mixed = [
         str(column)

@@ -37,9 +37,8 @@ def draw_forest(
     x_scale = scale(False, zero=True, padding=8)
     x = alt.X("value:Q", title=x_title, scale=x_scale, axis=x_axis)
     low = alt.X("low:Q", title=x_title, scale=x_scale, axis=x_axis)
-    colour = alt.Color(
-        "kind:N", title=None, scale=alt.Scale(domain=kinds), legend=alt.Legend(title=None)
-    )
+    legend = alt.Legend(title=None, columns=alt.ExprRef("max(1, floor(width / 100))"))
+    colour = alt.Color("kind:N", title=None, scale=alt.Scale(domain=kinds), legend=legend)
     tooltip = [
         alt.Tooltip("group:N", title=group_title),
         alt.Tooltip("details:N", title="at"),

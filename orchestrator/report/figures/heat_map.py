@@ -69,7 +69,8 @@ def _legend(values: pd.Series, title: str, log: bool, percent: bool) -> alt.Lege
     )
     if percent:
         options["labelExpr"] = PERCENT
-    return alt.Legend(title=title, format="~g", gradientLength=220, **options)
+    length = alt.ExprRef("clamp(width, 100, 220)")
+    return alt.Legend(title=title, format="~g", gradientLength=length, **options)
 
 
 def _ink(values: pd.Series, log: bool, higher_is_better: bool) -> list[str]:

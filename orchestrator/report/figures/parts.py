@@ -19,8 +19,9 @@ NUMBER = ".4~g"
 
 
 def scale(log: bool, **options: Any) -> alt.Scale:
-    defaults: dict[str, Any] = {"type": "log" if log else "linear", "nice": False, "zero": False}
-    return alt.Scale(**defaults | options)
+    # A logarithmic scale has no zero, and Vega warns where it is told so.
+    kind: dict[str, Any] = {"type": "log"} if log else {"type": "linear", "zero": False}
+    return alt.Scale(**kind | {"nice": False} | options)
 
 
 def log_ticks(low: float, high: float, most: int = 7) -> list[float] | None:

@@ -118,7 +118,8 @@ def size_colour(order: Sequence[str]) -> alt.Color:
     """A colour for each batch size, from dark to light: they have an order."""
     # The ends of the scheme cannot be seen on black, and on white.
     scheme = alt.SchemeParams(name="viridis", extent=[0.12, 0.9])
-    legend = alt.Legend(title=BATCH, columns=10, symbolOpacity=1, symbolStrokeWidth=2)
+    columns = alt.ExprRef("max(1, min(10, floor(width / 72)))")
+    legend = alt.Legend(title=BATCH, columns=columns, symbolOpacity=1, symbolStrokeWidth=2)
     return alt.Color(
         "group:O",
         title=BATCH,
@@ -132,19 +133,21 @@ def _regimes(regimes: pd.DataFrame, across: Channel) -> list[Any]:
     """Stretches as shades of grey, named along the top."""
     if regimes.empty:
         return []
-    shades = regimes.assign(middle=(regimes["x"] * regimes["x2"]) ** 0.5)
+    # In two lines each: on a phone, side by side, they would run into each other.
+    text = regimes["name"].str.replace(" ", "\n", n=1)
+    shades = regimes.assign(middle=(regimes["x"] * regimes["x2"]) ** 0.5, text=text)
     shade = alt.Opacity(
         "name:N",
         scale=alt.Scale(domain=list(SHADES), range=list(SHADES.values())),
         legend=None,
     )
     rect = alt.Chart(shades).mark_rect(color=GREY, clip=True)
-    text = alt.Chart(shades).mark_text(
-        baseline="bottom", fontSize=11, dy=-4, color=GREY, fill=GREY, clip=False
+    words = alt.Chart(shades).mark_text(
+        baseline="bottom", fontSize=11, lineBreak="\n", dy=-17, color=GREY, fill=GREY, clip=False
     )
     return [
         rect.encode(x=across("x:Q"), x2="x2:Q", opacity=shade),
-        text.encode(x=across("middle:Q"), y=alt.value(0), text="name:N"),
+        words.encode(x=across("middle:Q"), y=alt.value(0), text="text:N"),
     ]
 
 

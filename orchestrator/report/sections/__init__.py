@@ -140,6 +140,19 @@ def sections_of(results: Results) -> list[Section]:
     return [section for section in built if section is not None]
 
 
+def headline_of(results: Results) -> Section | None:
+    """The one section that says what came out, of each kind of study."""
+    if results.networks is not None:
+        return tickets_section(results)
+    if (compared := find_second_order(results)) is not None:
+        return targets_section(compared)
+    if (study := find_large_batch(results)) is not None:
+        return steps_section(study)
+    if results.populations:
+        return population_section(results)
+    return headline_section(candidates(results))
+
+
 def _of_lottery(results: Results) -> list[Section]:
     """What tickets come to; then the dense networks, as any study's runs; then what was lost.
 

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import re
+
 import pandas as pd
 
 from orchestrator.report.results import Results
 from orchestrator.report.sections.model import Block, Section, Table
-from orchestrator.report.text import count, listed
+from orchestrator.report.text import NONE, count, listed
 
 TITLE = "What did not complete"
 ENDED = ("failed", "diverged", "stopped")
 MOST_LABELS = 4
 MOST_ERRORS = 5
+_NUMBER = r"(?<![\w.])-?\d+(?:\.\d+)?(?:e[+-]?\d+)?(?![\w])"
 
 
 def failures_section(results: Results) -> Section:
@@ -64,18 +67,34 @@ def _threshold(results: Results) -> str:
 def _table(lost: pd.DataFrame) -> Table:
     rows = []
     for status in ENDED:
-        by_reason = lost[lost["status"] == status].groupby("reason", sort=False)
-        for reason, group in sorted(by_reason, key=lambda item: -len(item[1])):
+        ended = lost[lost["status"] == status]
+        # Runs diverge at losses of their own: these are one reason, not as many as there are runs.
+        alike = ended["reason"].astype(str)
+        if status == "diverged":
+            alike = alike.str.replace(_NUMBER, "…", regex=True)
+        for _, group in sorted(ended.groupby(alike, sort=False), key=lambda item: -len(item[1])):
             labels = list(dict.fromkeys(group["configuration"]))
             rows.append(
                 [
                     status,
-                    str(reason) or "–",
+                    _reason(group["reason"].astype(str)) or NONE,
                     f"{len(group):,}",
                     listed(labels, MOST_LABELS, separator="; "),
                 ]
             )
     return Table(head=["status", "reason", "runs", "configurations"], rows=rows, align="llrl")
+
+
+def _reason(reasons: pd.Series) -> str:
+    """What they say; of reasons that differ in their numbers, from the least to the largest."""
+    first = str(reasons.iloc[0])
+    numbers = pd.DataFrame(reasons.str.findall(_NUMBER).tolist()).astype(float)
+    if reasons.nunique() == 1 or numbers.nunique().gt(1).sum() != 1:
+        return first if reasons.nunique() == 1 else re.sub(_NUMBER, "…", first)
+    varied = int(numbers.nunique().to_numpy().argmax())
+    least, most = (reasons.iloc[at()] for at in (numbers[varied].argmin, numbers[varied].argmax))
+    at = list(re.finditer(_NUMBER, least))[varied]
+    return f"{least[: at.end()]} to {re.findall(_NUMBER, most)[varied]}{least[at.end() :]}"
 
 
 def _every(lost: pd.DataFrame) -> Table:

@@ -36,8 +36,9 @@ class Figure:
             spec: dict[str, Any] = self.chart.to_dict()
         return spec
 
-    def csv(self) -> str:
-        return str(self.data.rename(columns=dict(self.columns)).to_csv(index=False))
+    def table(self) -> pd.DataFrame:
+        """The data, with columns named as in the export."""
+        return self.data.rename(columns=dict(self.columns))
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

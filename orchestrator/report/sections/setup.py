@@ -108,7 +108,7 @@ def _facts(results: Results) -> list[tuple[str, str]]:
         ("Slots", str(meta.get("slots") or "")),
         ("Versions", _versions(meta.get("versions") or {})),
         ("Code", _commit(meta.get("git") or {})),
-        ("Overrides", " ".join(str(o) for o in meta.get("overrides") or [])),
+        ("Overrides", "\n".join(str(o) for o in meta.get("overrides") or [])),
     ]
     return [(name, value) for name, value in facts if value and value != NONE]
 
