@@ -97,9 +97,9 @@ class Tracking(Config):
     """``auto``: online where a key is configured, offline elsewhere."""
     project: str = "regatta"
     entity: str | None = None
-    detail: Literal["all", "best", "study"] = "all"
+    detail: Literal["auto", "all", "best", "study"] = "auto"
     """Which runs are mirrored: all, the best ``report.top`` configurations, or none but the
-    study's own."""
+    study's own. ``auto``: all below the 10,000 runs that a W&B project is made for, else best."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

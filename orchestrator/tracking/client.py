@@ -15,12 +15,18 @@ import pandas as pd
 import wandb
 
 from orchestrator.spec.study import Tracking
+from orchestrator.tracking.charts import Chart
 from orchestrator.tracking.state import Mode
 
 _INIT_SECONDS = 30.0
 _UPLOAD_SECONDS = 120.0
 """How long a server may take to open a run, and to take the rest of one that ends."""
 
+
+MARK = "regatta/mark"
+"""In a run's summary: how it stood when its last row was written. W&B's own word that it has all."""
+_ASK_SECONDS = 10
+_ASK_AT_ONCE = 100
 
 _one_opens = threading.Lock()
 """wandb.init logs in by writing settings that all runs share: two at a time, and one may go to
@@ -136,6 +142,52 @@ def remove_offline(folder: Path, run_ids: Iterable[str]) -> None:
         # offline-run-YYYYMMDD_HHMMSS-RUN_ID
         if path.name.split("-", 3)[3] in wanted:
             shutil.rmtree(path)
+
+
+def held(tracking: Tracking, run_ids: Sequence[str]) -> dict[str, tuple[int, str]]:
+    """run_id → history rows and mark that the server has; runs it does not know are left out.
+
+    A client that was turned away for good says nothing when a run ends, so only the server can
+    tell what it has.
+
+    Raises:
+        wandb.Error: the server did not answer.
+    """
+    where = f"{tracking.entity}/{tracking.project}" if tracking.entity else tracking.project
+    api = wandb.Api(timeout=_ASK_SECONDS)
+    found: dict[str, tuple[int, str]] = {}
+    for start in range(0, len(run_ids), _ASK_AT_ONCE):
+        wanted = list(run_ids[start : start + _ASK_AT_ONCE])
+        named = {"name": {"$in": wanted}}
+        # Without a project there is no run, and the client says so by a ValueError.
+        with contextlib.suppress(ValueError):
+            for run in api.runs(where, filters=named, per_page=_ASK_AT_ONCE, lazy=False):
+                rows = run.historyLineCount or 0
+                found[run.id] = (rows, str(run.summary_metrics.get(MARK, "")))
+    return found
+
+
+def chart(one: Chart) -> Any:
+    """A chart that W&B draws with one of its Vega presets, and the table under it."""
+    if one.kind == "lines":
+        lines = list(one.table.groupby(one.line, sort=False))
+        return wandb.plot.line_series(
+            xs=[rows[one.x].tolist() for _, rows in lines],
+            ys=[rows[one.y].tolist() for _, rows in lines],
+            keys=[str(name) for name, _ in lines],
+            title=one.title,
+            xname=one.x,
+        )
+    draw = wandb.plot.scatter if one.kind == "scatter" else wandb.plot.bar
+    return draw(table(one.table), one.x, one.y, title=one.title)
+
+
+def log_files(opened: OpenRun, name: str, files: Mapping[str, Path]) -> None:
+    """Files by their names, as one version of an artifact; the same files are the same version."""
+    artifact = wandb.Artifact(name, type="study")
+    for path, file in files.items():
+        artifact.add_file(str(file), name=path)
+    opened.run.log_artifact(artifact)
 
 
 def shut_down() -> None:

@@ -9,11 +9,17 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from dataclasses import dataclass
 from pathlib import Path
 
 from orchestrator.spec.study import Tracking
-from orchestrator.tracking.state import Mode, read_marks, resolve_mode, target
+from orchestrator.tracking.state import Mode, last_beat, read_marks, resolve_mode, target
+
+
+_LEAST_PATIENCE = 8.0
+_MOST_PATIENCE = 30.0
+_TICK_SECONDS = 0.02
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -25,11 +31,17 @@ class Mirror:
     mode: Mode
     process: subprocess.Popen[bytes] | None
     """None where no process could be started."""
+    started: float
+    """By the monotonic clock."""
+    beat: int
+    """The last sign of life of a mirror before this one."""
 
     def finish(self, timeout_seconds: float) -> str:
         """Says that no more comes and waits for the rest to be mirrored.
 
-        Never raises because of W&B. After ``timeout_seconds`` the process is ended.
+        Never raises because of W&B. The process is ended after ``timeout_seconds``, or where W&B
+        has taken nothing for a twentieth of the time that the study took, at least 8 and at most
+        30 seconds: an outage must not hold up a study that is done.
 
         Returns:
             One sentence for the user.
@@ -39,12 +51,31 @@ class Mirror:
         with contextlib.suppress(OSError):
             assert self.process.stdin is not None
             self.process.stdin.close()
-        try:
-            code = self.process.wait(timeout_seconds)
-        except subprocess.TimeoutExpired:
+        silent = self._wait(timeout_seconds)
+        if silent is not None:
             _end(self.process)
-            return self._behind(f"did not answer in {timeout_seconds:g} s")
-        return self._whole() if code == 0 else self._behind("did not take everything")
+            return self._behind(f"did not answer in {silent:.3g} s")
+        whole = self.process.returncode == 0
+        return self._whole() if whole else self._behind("did not take everything")
+
+    def _wait(self, timeout_seconds: float) -> float | None:
+        """Waits for the end of the process; the seconds waited in vain, None where it ended."""
+        assert self.process is not None
+        begin = since = time.monotonic()
+        beat = last_beat(self.folder)
+        patience = min(max((begin - self.started) / 20, _LEAST_PATIENCE), _MOST_PATIENCE)
+        while self.process.poll() is None:
+            now, seen = time.monotonic(), last_beat(self.folder)
+            if seen != beat:
+                beat, since = seen, now
+            # What it does before its first sign needs no network: it imports.
+            starting = self.mode == "offline" or beat == self.beat
+            if now - begin > timeout_seconds:
+                return timeout_seconds
+            if now - since > patience and not starting:
+                return now - since
+            time.sleep(_TICK_SECONDS)
+        return None
 
     def _whole(self) -> str:
         count = len(read_marks(self.folder, target(self.tracking, self.mode)))
@@ -72,7 +103,7 @@ def start_mirror(folder: Path, tracking: Tracking) -> Mirror | None:
         return None
     settings = json.dumps(dataclasses.asdict(tracking))
     command = [sys.executable, "-m", "orchestrator.tracking", str(folder), mode, settings]
-    process = None
+    process, beat = None, last_beat(folder)
     with contextlib.suppress(OSError), (folder / "wandb.log").open("ab") as log:
         process = subprocess.Popen(  # noqa: S603 - our own module
             command,
@@ -81,7 +112,14 @@ def start_mirror(folder: Path, tracking: Tracking) -> Mirror | None:
             stderr=subprocess.STDOUT,
             start_new_session=True,
         )
-    return Mirror(folder=folder, tracking=tracking, mode=mode, process=process)
+    return Mirror(
+        folder=folder,
+        tracking=tracking,
+        mode=mode,
+        process=process,
+        started=time.monotonic(),
+        beat=beat,
+    )
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:

@@ -9,12 +9,16 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import pandas as pd
+
 from orchestrator.spec.study import Tracking
 from orchestrator.store import FINISHED, Store
+from orchestrator.tracking.confirm import settle
+from orchestrator.tracking.limits import detail_of
 from orchestrator.tracking.run_jobs import Job, run_jobs
 from orchestrator.tracking.session import Session, session
 from orchestrator.tracking.state import MirrorError, Mode, resolve_mode
-from orchestrator.tracking.study_run import write_study
+from orchestrator.tracking.study_run import Frames, write_study
 
 _POLL_SECONDS = 2.0
 _LONGEST_PAUSE_SECONDS = 120.0
@@ -72,27 +76,44 @@ def bring_up(one: Session, *, last: bool) -> None:
     Raises:
         MirrorError: W&B did not take all of it.
     """
-    if not last and one.tracking.detail != "all":
-        return
     with Store.open(one.folder) as store:
-        if not last and _nothing_finished(one, store):
+        if not last and _nothing_to_do(one, store):
             return
-        meta, runs, history = store.meta(), store.runs(), store.history()
-    if runs.empty:
+        frames = _read(store, last=last)
+    if frames.runs.empty:
         return
     try:
-        _in_parallel(run_jobs(one, meta, runs, history, last=last))
+        _in_parallel(run_jobs(one, frames.meta, frames.runs, frames.history, last=last))
+        settle(one)
         if last:
-            _in_parallel([functools.partial(write_study, one, meta, runs)])
+            _in_parallel([functools.partial(write_study, one, frames)])
+            settle(one)
     finally:
         one.save()
 
 
-def _nothing_finished(one: Session, store: Store) -> bool:
-    """Whether an offline pass can be skipped: statuses are cheap to read, history is not."""
+def _read(store: Store, *, last: bool) -> Frames:
+    empty = pd.DataFrame()
+    return Frames(
+        meta=store.meta(),
+        runs=store.runs(),
+        history=store.history(),
+        population=store.population() if last else empty,
+        probes=store.probes() if last else empty,
+    )
+
+
+def _nothing_to_do(one: Session, store: Store) -> bool:
+    """Whether a pass can be skipped: statuses are cheap to read, history is not.
+
+    Offline, runs are written when they have finished. Which runs are the best is known last.
+    """
+    statuses = store.statuses()
+    if detail_of(one.tracking, len(statuses)) != "all":
+        return True
     return one.mode == "offline" and all(
         status not in FINISHED or one.marks.get(run_id, "").startswith(f"{status} ")
-        for run_id, status in store.statuses().items()
+        for run_id, status in statuses.items()
     )
 
 

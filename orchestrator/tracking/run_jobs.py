@@ -9,7 +9,7 @@ from typing import Any
 import pandas as pd
 
 from orchestrator.store import FINISHED
-from orchestrator.tracking import client, naming, study_run
+from orchestrator.tracking import client, confirm, limits, naming, study_run
 from orchestrator.tracking.session import Session
 
 Job = Callable[[], None]
@@ -32,8 +32,10 @@ def run_jobs(
     marks = runs["status"] + " " + lengths.astype(str)
     runs = _chosen(one, meta, runs.assign(name=_names(runs), rows=lengths, mark=marks))
     runs = runs[runs["run_id"].map(one.marks) != runs["mark"]]
+    begun = runs["status"].isin(FINISHED) | (runs["rows"] > 0)
+    runs = confirm.recall(one, runs[begun])
     over = runs["status"].isin(FINISHED)
-    finished, training = runs[over], runs[~over & (runs["rows"] > 0)]
+    finished, training = runs[over], runs[~over]
     if one.mode == "offline":
         training = training.head(0)
         client.remove_offline(one.folder, finished["run_id"])
@@ -53,9 +55,10 @@ def _names(runs: pd.DataFrame) -> list[str]:
 
 def _chosen(one: Session, meta: Row, runs: pd.DataFrame) -> pd.DataFrame:
     """The runs that ``tracking.detail`` asks for."""
-    if one.tracking.detail == "study":
+    detail = limits.detail_of(one.tracking, len(runs))
+    if detail == "study":
         return runs.head(0)
-    if one.tracking.detail == "best":
+    if detail == "best":
         best = naming.best_configurations(runs, *study_run.ranking(meta))
         return runs[runs["run_id"].isin([run_id for _, ids in best for run_id in ids])]
     return runs
@@ -71,7 +74,7 @@ def _with_a_slot(one: Session, training: pd.DataFrame, ending: set[str]) -> pd.D
 def _rows(history: pd.DataFrame, run_ids: set[str]) -> dict[str, list[dict[str, Any]]]:
     wanted = history[history["run_id"].isin(run_ids)]
     return {
-        str(run_id): naming.records(rows.drop(columns="run_id"))
+        str(run_id): limits.kept(naming.records(rows.drop(columns="run_id")))
         for run_id, rows in wanted.groupby("run_id", sort=False)
     }
 
@@ -81,16 +84,17 @@ def _write_run(one: Session, run: Row, rows: Sequence[Row], *, close: bool) -> N
     run_id = run["run_id"]
     opened = one.opened.pop(run_id, None) or _open(one, run)
     client.write_rows(opened, rows)
+    one.alive()
     if not close:
         one.opened[run_id] = opened
         return
     columns = [c for c in run if c in _SUMMARY or c.startswith(("final/", "best/"))]
-    summary = naming.without_missing(run, columns)
+    summary = naming.without_missing(run, columns) | {client.MARK: run["mark"]}
     if run["status"] in FINISHED:
         client.close_run(opened, summary, failed=run["status"] == "failed")
     else:
         client.interrupt_run(opened, summary)
-    one.mark(run_id, run["mark"])
+    one.close(run_id, confirm.sent(run["rows"], run["mark"]))
 
 
 def _open(one: Session, run: Row) -> client.OpenRun:

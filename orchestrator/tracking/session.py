@@ -7,10 +7,18 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import NamedTuple
 
 from orchestrator.spec.study import Tracking
 from orchestrator.tracking import client, state
 from orchestrator.tracking.state import Mode
+
+
+class Sent(NamedTuple):
+    """How a run stands where W&B has all of it."""
+
+    rows: int
+    mark: str
 
 
 @dataclass(kw_only=True, slots=True)
@@ -24,13 +32,29 @@ class Session:
     """W&B run id → how it stood when it was mirrored."""
     opened: dict[str, client.OpenRun] = field(default_factory=dict)
     """Online runs that are still training, by run_id."""
+    sent: dict[str, Sent] = field(default_factory=dict)
+    """Runs that were written whole, and of which the server has not said that it has them."""
+    asked: bool = False
+    """Whether the server was asked what it holds from before this session."""
     written: int = 0
     """Runs brought up to the store so far."""
+
+    def close(self, run_id: str, sent: Sent) -> None:
+        """A run was written whole: offline it is there, online the server has the last word."""
+        if self.mode == "online":
+            self.sent[run_id] = sent
+        else:
+            self.mark(run_id, sent.mark)
+        self.alive()
 
     def mark(self, run_id: str, mark: str) -> None:
         """Remembers that W&B took the run as it stands; on disk with ``save``."""
         self.marks[run_id] = mark
         self.written += 1
+
+    def alive(self) -> None:
+        """Shows the launcher that this mirror gets on."""
+        state.beat(self.folder)
 
     def save(self) -> None:
         state.write_marks(self.folder, state.target(self.tracking, self.mode), self.marks)

@@ -16,6 +16,7 @@ from orchestrator.spec.study import Tracking
 
 Mode = Literal["offline", "online"]
 _FILE = "wandb-mirror.json"
+_LOCK = "wandb-mirror.lock"
 _DEFAULT_HOSTS = {"api.wandb.ai", "api.forge.coreweave.com"}
 """The public service goes by two names; wandb takes a key for either."""
 
@@ -75,6 +76,20 @@ def _read(folder: Path) -> dict[str, dict[str, str]]:
     return marks
 
 
+def beat(folder: Path) -> None:
+    """A mirror at work touches its lock whenever W&B took something."""
+    with contextlib.suppress(OSError):
+        os.utime(folder / _LOCK)
+
+
+def last_beat(folder: Path) -> int:
+    """The time of the last sign of life, in nanoseconds; 0 before the first."""
+    try:
+        return (folder / _LOCK).stat().st_mtime_ns
+    except OSError:
+        return 0
+
+
 @contextlib.contextmanager
 def exclusive(folder: Path, *, wait: bool) -> Iterator[None]:
     """Holds the study's mirror lock; it falls open when its process dies.
@@ -82,7 +97,7 @@ def exclusive(folder: Path, *, wait: bool) -> Iterator[None]:
     Raises:
         MirrorError: another process holds it, and ``wait`` is false.
     """
-    with (folder / "wandb-mirror.lock").open("w") as file:
+    with (folder / _LOCK).open("w") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
         except BlockingIOError as error:

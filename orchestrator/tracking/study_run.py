@@ -8,25 +8,40 @@ from __future__ import annotations
 
 import hashlib
 import re
+import tempfile
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import pandas as pd
 
 from orchestrator.spec.study import Objective, Report
-from orchestrator.tracking import client, naming
+from orchestrator.store.frames import export
+from orchestrator.tracking import client, confirm, naming
+from orchestrator.tracking.charts import charts
 from orchestrator.tracking.session import Session
 
 _REPORT = "report.html"
 
 
-def write_study(one: Session, meta: Mapping[str, Any], runs: pd.DataFrame) -> None:
+class Frames(NamedTuple):
+    """What the store says of a study."""
+
+    meta: Mapping[str, Any]
+    runs: pd.DataFrame
+    history: pd.DataFrame
+    population: pd.DataFrame
+    probes: pd.DataFrame
+
+
+def write_study(one: Session, frames: Frames) -> None:
     """Writes the study's own run, unless W&B has it as it stands.
 
     Raises:
         wandb.Error: the server refused or did not answer in time.
+        MirrorError: it did not say what it has.
     """
+    meta, runs = frames.meta, frames.runs
     study, spec = str(meta.get("study", "")), str(meta.get("spec", ""))
     study_id = _study_id(study, spec)
     report = one.folder / _REPORT
@@ -35,6 +50,8 @@ def write_study(one: Session, meta: Mapping[str, Any], runs: pd.DataFrame) -> No
         return
     if one.mode == "offline":
         client.remove_offline(one.folder, [study_id])
+    elif not confirm.confirm(one, {study_id: confirm.sent(1, mark)}):
+        return
     opened = client.open_run(
         one.folder,
         one.tracking,
@@ -46,10 +63,30 @@ def write_study(one: Session, meta: Mapping[str, Any], runs: pd.DataFrame) -> No
         tags=["study"],
         config=dict(meta),
     )
-    results = {"results": client.table(runs)}
-    opened.run.log(results | ({"report": client.page(report)} if report.is_file() else {}))
+    _log_files(one, frames, opened, f"study-{study_id}")
+    opened.run.log(_shown(frames, report) | {client.MARK: mark})
     client.close_run(opened, _headline(meta, runs))
-    one.mark(study_id, mark)
+    one.close(study_id, confirm.sent(1, mark))
+
+
+def _shown(frames: Frames, report: Path) -> dict[str, Any]:
+    """The table of results, the charts, and the report to look at."""
+    drawn = charts(frames.runs, frames.history, *ranking(frames.meta))
+    shown = {"results": client.table(frames.runs)} | {one.key: client.chart(one) for one in drawn}
+    return shown | ({"report": client.page(report)} if report.is_file() else {})
+
+
+def _log_files(one: Session, frames: Frames, opened: client.OpenRun, name: str) -> None:
+    """The report, its figures and the exported tables as one artifact; wandb copies them."""
+    files = {_REPORT: one.folder / _REPORT} if (one.folder / _REPORT).is_file() else {}
+    files |= {f"figures/{path.name}": path for path in sorted(one.folder.glob("figures/*.*"))}
+    tables = {"runs": frames.runs, "history": frames.history}
+    others = {"population": frames.population, "probes": frames.probes}
+    tables |= {key: table for key, table in others.items() if len(table)}
+    with tempfile.TemporaryDirectory(dir=one.folder / "wandb") as place:
+        written = export(tables, Path(place), "parquet")
+        files |= {f"exports/{path.name}": path for path in written}
+        client.log_files(opened, name, files)
 
 
 def ranking(meta: Mapping[str, Any]) -> tuple[dict[str, str], int]:

@@ -125,7 +125,7 @@ DEFAULTS: list[tuple[Config, dict[str, Any]]] = [
     ),
     (Minutes(minutes=0.5), {"minutes": 0.5}),
     (Resources(), {"cpus": None, "gpus": None, "max_concurrent": None}),
-    (Tracking(), {"wandb": "auto", "project": "regatta", "entity": None, "detail": "all"}),
+    (Tracking(), {"wandb": "auto", "project": "regatta", "entity": None, "detail": "auto"}),
     (Report(), {"title": None, "top": 5}),
 ]
 

@@ -6,25 +6,26 @@ import contextlib
 import json
 import re
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
+from tests.tracking.double_artifacts import UPLOAD, Artifacts
+
 _ANSWERS: dict[str, dict[str, Any]] = {
+    "query GetDefaultEntity": {"viewer": {"id": "u", "entity": "e"}},
     "query Viewer": {"viewer": {"id": "u", "entity": "e", "username": "u", "flags": "{}"}},
-    "query ArtifactType": {"project": {"artifact": None}},
-    # COMMITTED: the server has it already, so nothing is uploaded.
-    "mutation CreateArtifact ": {
-        "createArtifact": {
-            "artifact": {
-                "id": "a",
-                "state": "COMMITTED",
-                "artifactSequence": {"latestArtifact": None},
-            }
-        }
-    },
 }
+FAULTS = ("limit", "error", "hang", "lost", "refuse", "gone")
+"""``limit``: 429 to everything. ``error``: 500 to everything. ``hang``: accepts and never answers.
+``lost``: takes what is sent, and never answers. ``refuse``: turns rows down with 400. ``gone``:
+nobody listens."""
+_CODES = {"limit": 429, "error": 500, "hang": 500}
+
+
+def _nothing() -> None:
+    """Nobody listens, so nothing is to be stopped."""
 
 
 @dataclass
@@ -40,20 +41,58 @@ class Run:
 
 @dataclass
 class Double:
-    """``mode``: ``ok``, ``error`` (500 to everything), ``hang`` (no answer while it lives),
-    or ``refuse`` (rows are turned down with 400)."""
+    """``mode``: ``ok`` or one of ``FAULTS``; ``gone`` needs ``fault`` and ``heal``."""
 
     mode: str = "ok"
     runs: dict[str, Run] = field(default_factory=dict)
+    artifacts: Artifacts = field(default_factory=Artifacts)
     url: str = ""
     requests: list[str] = field(default_factory=list)
     released: threading.Event = field(default_factory=threading.Event)
+    handler: type[BaseHTTPRequestHandler] = BaseHTTPRequestHandler
+    port: int = 0
+    stop: Callable[[], None] = _nothing
+
+    def listen(self) -> None:
+        """Answers on the loopback interface, on the same port each time."""
+        server = ThreadingHTTPServer(("127.0.0.1", self.port), self.handler)
+        server.daemon_threads = True
+        self.port = server.server_address[1]
+        self.url = self.artifacts.url = f"http://127.0.0.1:{self.port}"
+        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
+        thread.start()
+
+        def stop() -> None:
+            server.shutdown()
+            thread.join()
+            server.server_close()
+            self.stop = _nothing
+
+        self.stop = stop
+
+    def fault(self, mode: str) -> None:
+        """From now on the server is out of order."""
+        self.mode = mode
+        if mode == "gone":
+            self.stop()
+
+    def heal(self) -> None:
+        """The server is well again; connections that hung are ended without an answer."""
+        was, self.mode = self.mode, "ok"
+        self.released.set()
+        self.released = threading.Event()
+        if was == "gone":
+            self.listen()
 
     def graphql(self, query: str, variables: dict[str, Any]) -> dict[str, Any]:
+        if (answer := self.artifacts.graphql(query, variables)) is not None:
+            return answer
         if "upsertBucket" in query:
             return self.upsert(variables)
         if "createRunFiles" in query:
             return self.create_files(variables)
+        if "runs(filters" in query:
+            return self.listed(json.loads(variables["filters"])["name"]["$in"])
         if "historyTail" in query:
             return self.resume_status(variables["name"])
         return next((answer for asked, answer in _ANSWERS.items() if asked in query), {})
@@ -76,6 +115,26 @@ class Double:
             for path in variables["files"]
         ]
         return {"createRunFiles": {"runID": name, "uploadHeaders": [], "files": files}}
+
+    def listed(self, wanted: list[str]) -> dict[str, Any]:
+        """The project's runs of these names, as ``wandb.Api().runs`` asks for them."""
+        nodes = [
+            {
+                **dict.fromkeys(("id", "name", "displayName"), name),
+                "state": "running" if run.exit_code is None else "finished",
+                "summaryMetrics": json.dumps(run.summary),
+                "historyLineCount": len(run.lines),
+                "config": "{}",
+                "tags": [],
+                "user": {"name": "u", "username": "u"},
+            }
+            for name, run in self.runs.items()
+            if name in wanted
+        ]
+        page = {"endCursor": None, "hasNextPage": False}
+        runs = {"edges": [{"node": node, "cursor": "c"} for node in nodes], "pageInfo": page}
+        known = {"internalId": "1", "runCount": len(nodes), "readOnly": False, "runs": runs}
+        return {"project": known if self.runs else None}
 
     def resume_status(self, name: str) -> dict[str, Any]:
         if name not in self.runs:
@@ -124,21 +183,33 @@ class _Handler(BaseHTTPRequestHandler):
     def handle_request(self) -> None:
         data = self.rfile.read(int(self.headers.get("Content-Length") or 0))
         self.double.requests.append(f"{self.command} {self.path}")
-        if self.double.mode == "hang":
-            self.double.released.wait()
-        if self.double.mode in ("error", "hang"):
-            return self.answer(500, {"error": "out of order"})
-        if match := re.fullmatch(r"/upload/([^/]+)/(.*)", self.path):
+        mode, released = self.double.mode, self.double.released
+        if mode in _CODES:
+            if mode == "hang":
+                released.wait()
+            return self.answer(_CODES[mode], {"error": "out of order"})
+        code, body = self.take(data, mode)
+        if mode == "lost":
+            released.wait()
+            self.close_connection = True
+            return None
+        return self.answer(code, body)
+
+    def take(self, data: bytes, mode: str) -> tuple[int, object]:
+        """What follows from the request, and the answer to it."""
+        if match := UPLOAD.fullmatch(self.path):
+            self.double.artifacts.take(match[1], match[2], data)
+        elif match := re.fullmatch(r"/upload/([^/]+)/(.*)", self.path):
             self.double.runs[match[1]].files[match[2]] = data
         elif match := re.fullmatch(r"/files/[^/]+/[^/]+/([^/]+)/file_stream", self.path):
-            if self.double.mode == "refuse":
-                return self.answer(400, {"error": "no"})
+            if mode == "refuse":
+                return 400, {"error": "no"}
             self.double.file_stream(match[1], json.loads(data))
         elif self.path == "/graphql":
             request = json.loads(data)
             result = self.double.graphql(request["query"], request.get("variables") or {})
-            return self.answer(200, {"data": result})
-        return self.answer(200, {})
+            return 200, {"data": result}
+        return 200, {}
 
 
 @contextlib.contextmanager
@@ -146,16 +217,10 @@ def serving() -> Iterator[Double]:
     """The double, listening on a free port of the loopback interface."""
     double = Double()
     methods = dict.fromkeys(("do_GET", "do_POST", "do_PUT"), _Handler.handle_request)
-    handler = type("Handler", (_Handler,), {"double": double, **methods})
-    server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
-    server.daemon_threads = True
-    double.url = f"http://127.0.0.1:{server.server_address[1]}"
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
-    thread.start()
+    double.handler = type("Handler", (_Handler,), {"double": double, **methods})
+    double.listen()
     try:
         yield double
     finally:
         double.released.set()
-        server.shutdown()
-        thread.join()
-        server.server_close()
+        double.stop()

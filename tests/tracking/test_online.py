@@ -132,7 +132,7 @@ def test_what_a_refusing_server_missed_is_made_whole(
     monkeypatch.setattr(client, "_INIT_SECONDS", 2.0)
     train("r0.1-0", 3)
     server.mode = "error"
-    with pytest.raises(MirrorError, match="did not take"):
+    with pytest.raises(MirrorError, match="did not say what it has"):
         mirror_once(study, ONLINE)
     server.mode = "ok"
 
