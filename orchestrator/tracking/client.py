@@ -24,7 +24,7 @@ _UPLOAD_SECONDS = 120.0
 
 
 MARK = "regatta/mark"
-"""In a run's summary: how it stood when its last row was written. W&B's own word that it has all."""
+"""In a run's summary: how it stood when its last row was sent. W&B's own word that it has all."""
 _ASK_SECONDS = 10
 _ASK_AT_ONCE = 100
 

@@ -16,7 +16,6 @@ from pathlib import Path
 from orchestrator.spec.study import Tracking
 from orchestrator.tracking.state import Mode, last_beat, read_marks, resolve_mode, target
 
-
 _LEAST_PATIENCE = 8.0
 _MOST_PATIENCE = 30.0
 _TICK_SECONDS = 0.02

@@ -13,9 +13,9 @@ import pytest
 
 from orchestrator.spec.study import Tracking
 from orchestrator.tracking import mirror_once, start_mirror
+from tests.tracking.conftest import steps
 from tests.tracking.double import Double
 from tests.tracking.sweep import RUNS_ROWS, logged, make_study, play, study_run
-from tests.tracking.conftest import steps
 
 pytestmark = [pytest.mark.chaos, pytest.mark.timed]
 
@@ -62,7 +62,7 @@ def test_the_sweep_does_not_wait(
     figures = {"alone": alone, "swept": swept, "took": took, "there": there, "sync": seconds}
     for name, value in figures.items():
         record_property(name, value)
-    print(f"\n{fault}: { {k: round(v, 1) for k, v in figures.items()} }; {sentence}; {said}")
+    print(f"\n{fault}: {figures}; {sentence}; {said}")  # noqa: T201 - figures for the docs
     assert took <= 1.1 * alone
     assert logged(server) == WHOLE
     assert {run.exit_code for run in server.runs.values()} == {0}
@@ -83,7 +83,7 @@ def test_offline_runs_go_through_wandb_sync(
         _, seconds = cli("wandb", "sync", "--include-synced", *runs)
         record_property("sync", seconds)
         assert logged(server) == WHOLE
-    print(f"\nwandb sync: {seconds:.1f} s")
+    print(f"\nwandb sync: {seconds:.1f} s")  # noqa: T201 - figures for the docs
     (files,) = server.artifacts.of_type("study")
     assert "exports/runs.parquet" in files.files
 
