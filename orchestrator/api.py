@@ -314,6 +314,8 @@ def replay_study(folder: str | Path, run: str | None = None) -> str:
 def sync_study(folder: str | Path) -> int:
     """Brings W&B up to a study's store, as the study's ``tracking`` says.
 
+    A study without a report has it written first, so that W&B holds it.
+
     Returns:
         How many W&B runs were written; 0 where it was up to date, or is off.
 
@@ -324,6 +326,9 @@ def sync_study(folder: str | Path) -> int:
     folder = Path(folder).resolve()
     with Store.open(folder) as store:
         tracking = Tracking(**store.meta().get("tracking", {}))
+        begun = any(status != "pending" for status in store.statuses().values())
+    if tracking.wandb != "off" and begun and not (folder / "report.html").exists():
+        _report(folder)
     return mirror_once(folder, tracking)
 
 

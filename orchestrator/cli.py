@@ -54,6 +54,10 @@ def validate(spec: SpecFile, overrides: Set = None) -> None:
     runs = study.size * len(study.seeds)
     what = "networks" if study.lottery else "configurations"
     _say(f"{spec}: {study.name}, {study.size} {what}, {runs} runs")
+    from orchestrator.tracking.limits import said
+
+    if beyond := said(study.tracking, runs, study.report.top):
+        _say(f"{spec}: warning: {beyond}")
 
 
 @app.command(epilog="Example: regatta plan sweeps/lr_schedules.yaml --json")

@@ -32,7 +32,15 @@ def plan_as_data(planned: Plan) -> dict[str, Any]:
         "networks": None if planned.networks is None else dataclasses.asdict(planned.networks),
         "estimate": dataclasses.asdict(planned.estimate),
         "memory": _memory_as_data(planned.memory),
+        "tracking": _beyond_tracking(planned),
     }
+
+
+def _beyond_tracking(planned: Plan) -> str:
+    """What is to be said of W&B's limits; empty where the study is below them."""
+    from orchestrator.tracking.limits import said
+
+    return said(planned.study.tracking, planned.runs, planned.study.report.top)
 
 
 def _memory_as_data(expected: Memory | None) -> dict[str, Any] | None:
@@ -71,6 +79,8 @@ def _design_rows(planned: Plan) -> Iterator[tuple[str, str]]:
         yield from _networks_in_words(planned.networks)
     if planned.extension:
         yield "extended", planned.extension
+    if beyond := _beyond_tracking(planned):
+        yield "W&B", beyond
     if rules := ", ".join(dict.fromkeys(rule.name for rule in study.early_stopping)):
         yield "stopping", rules
 

@@ -118,4 +118,5 @@ def test_a_sync_that_is_killed_goes_on(tmp_path: Path, server: Double) -> None:
     assert logged(server) == {f"r{k}": steps(RUNS_ROWS) for k in range(runs)}
     assert len(study_run(server).lines) == 1
     (files,) = server.artifacts.of_type("study")
-    assert {"exports/runs.parquet", "exports/history.parquet"} <= {*files.files}
+    assert {"report.html", "exports/runs.parquet", "exports/history.parquet"} <= {*files.files}
+    assert [text for text in _texts(folder, server) if KEY.encode() in text] == []

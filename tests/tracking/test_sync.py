@@ -43,6 +43,7 @@ def test_sync_brings_an_offline_mirror_up_once(tmp_path: Path) -> None:
     _study(tmp_path, Tracking(wandb="offline"))
     assert _sync(tmp_path) == "W&B: 2 runs written"
     assert len(list((tmp_path / "wandb").glob("offline-run-*"))) == 2
+    assert (tmp_path / "report.html").is_file()
     assert _sync(tmp_path) == "W&B: 0 runs written"
 
 
