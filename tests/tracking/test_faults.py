@@ -10,11 +10,13 @@ from functools import partial
 from pathlib import Path
 
 import pytest
+import wandb
 
 from orchestrator.spec.study import Tracking
 from orchestrator.tracking import MirrorError, client, confirm, launcher, mirror_once, start_mirror
 from orchestrator.tracking.mirror import bring_up
 from orchestrator.tracking.session import session
+from orchestrator.tracking.state import Mode
 from tests.tracking.conftest import KEY, steps
 from tests.tracking.double import FAULTS, Double
 from tests.tracking.sweep import RUNS_ROWS, logged, make_study, play, study_run
@@ -31,6 +33,12 @@ def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(client, "_UPLOAD_SECONDS", 1.0)
     monkeypatch.setattr(client, "_ASK_SECONDS", 1)
     monkeypatch.setattr(confirm, "_PAUSES", (0.0,))
+    settings = client._settings
+
+    def hasty(mode: Mode) -> wandb.Settings:
+        return settings(mode).model_copy(update={"x_file_stream_transmit_interval": 0.05})
+
+    monkeypatch.setattr(client, "_settings", hasty)
 
 
 @pytest.mark.parametrize("fault", FAULTS)
@@ -42,6 +50,7 @@ def test_what_a_fault_took_is_sent_again(
     train("r0.1-0", 2, "running")
     with session(study, ONLINE, "online", wait=False) as one:
         bring_up(one, last=False)
+        wait_until(lambda: logged(server) == {"r0.1-0": steps(2)})
         train("r0.1-0", 5)
         train("r0.2-0", 3)
         server.fault(fault)
