@@ -129,7 +129,7 @@ def test_offline_runs_uploaded_by_hand_are_not_doubled(
 def test_what_a_refusing_server_missed_is_made_whole(
     study: Path, server: Double, train: Train, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(client, "_INIT_SECONDS", 2.0)
+    monkeypatch.setattr(client, "_ASK_SECONDS", 1)
     train("r0.1-0", 3)
     server.mode = "error"
     with pytest.raises(MirrorError, match="did not say what it has"):
