@@ -111,6 +111,7 @@ def test_a_sync_that_is_killed_goes_on(tmp_path: Path, server: Double) -> None:
     runs = 12
     folder = make_study(tmp_path / "lr", runs)
     play(folder, runs, seconds=0.0, events={})
+    (folder / "report.html").write_text("<p>the report</p>", encoding="utf-8")
     first = subprocess.Popen([sys.executable, "-m", "orchestrator", "sync", str(folder)])
     wait_until(lambda: _ended(server) >= 2, 60.0)
     first.kill()

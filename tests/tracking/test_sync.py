@@ -6,8 +6,11 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from orchestrator.spec import Tracking
 from orchestrator.store import Outcome, Store
+from tests.tracking.conftest import KEY
 from trainables.configs.base import to_plain
 
 
@@ -39,11 +42,16 @@ def _study(folder: Path, tracking: Tracking) -> None:
         store.record("p", [{**row, "valid/loss": 0.5}], [outcome])
 
 
-def test_sync_brings_an_offline_mirror_up_once(tmp_path: Path) -> None:
+def test_sync_brings_an_offline_mirror_up_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("WANDB_API_KEY", KEY)
     _study(tmp_path, Tracking(wandb="offline"))
     assert _sync(tmp_path) == "W&B: 2 runs written"
     assert len(list((tmp_path / "wandb").glob("offline-run-*"))) == 2
     assert (tmp_path / "report.html").is_file()
+    written = [path for path in tmp_path.rglob("*") if path.is_file()]
+    assert [path for path in written if KEY.encode() in path.read_bytes()] == []
     assert _sync(tmp_path) == "W&B: 0 runs written"
 
 
