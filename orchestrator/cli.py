@@ -155,7 +155,8 @@ def status(folder: Folder) -> None:
         from orchestrator.store.standing import to_come
 
         with Store.open(folder) as store:
-            meta, outcomes, saved = store.meta(), store.outcomes(), store.saved()
+            meta, outcomes = store.meta(), store.outcomes()
+            saved = store.saved(outcomes)
             faults, notes = store.fault_counts(), store.details(FELL_BACK)
     table = Table.grid(padding=(0, 2))
     table.add_row("study", str(meta.get("study", "")))

@@ -21,6 +21,9 @@ from orchestrator.report.vega import vega_script
 LONG = 420
 """Characters from which on a finding is told in paragraphs."""
 _SENTENCE_ENDS = re.compile(r"(?<=[^.\s]{2}\.)(?<!al\.)(?<!vs\.) ")
+MOST_ROWS = 200
+"""Of a table: nobody reads more, and thousands make a page slow."""
+
 
 
 def write_report(
@@ -86,6 +89,7 @@ def render(
         total=len(results.runs),
         exported=exported,
         reload=None if reload is None else max(1, round(reload)),
+        most_rows=MOST_ROWS,
         style=Markup(_style()),  # noqa: S704 - our own file
         vega=Markup(vega_script()) if any(s.figures for s in sections) else "",  # noqa: S704 - a library
         draw=Markup(_beside("page.js")),  # noqa: S704 - our own file
