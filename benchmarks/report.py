@@ -197,7 +197,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
             make_store(folder, runs=options.runs, rows=options.rows, drawn=drawn)
             kind = "drawn" if drawn else "grid"
             for command in ("status", "report"):
-                print(f"{kind}, {command}: {in_words(measured([command, str(folder)]))}", flush=True)
+                print(
+                    f"{kind}, {command}: {in_words(measured([command, str(folder)]))}", flush=True
+                )
             page = folder / "report.html"
             print(f"{kind}, size of the page: {page.stat().st_size / 1e6:.1f} MB", flush=True)
 

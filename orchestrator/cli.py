@@ -220,6 +220,26 @@ def report(
     _say(f"Finished. Report: {page}")
 
 
+@app.command(epilog="Example: regatta compare results/sgd results/adam -o comparison.html")
+def compare(
+    folders: Annotated[
+        list[Path],
+        typer.Argument(metavar="DIR DIR...", help="results of two studies or more"),
+    ],
+    output: Annotated[
+        Path, typer.Option("-o", "--output", metavar="FILE", help="the HTML file")
+    ] = Path("comparison.html"),
+) -> None:
+    """Write one report on several studies, by a metric that all of them have."""
+    with _wrong_input():
+        from orchestrator.report.compare import CompareError, write_comparison
+
+        try:
+            _say(f"Report: {write_comparison(folders, output)}")
+        except CompareError as error:
+            _fail(str(error))
+
+
 @app.command(
     epilog="Example: regatta export results/lr-schedules -o tables --format csv --figures --latex"
 )

@@ -55,8 +55,9 @@ def history(db: sqlite3.Connection, metrics: Sequence[str]) -> pd.DataFrame:
     planned = np.fromiter(names, np.float64, len(names))
     numbers = numbers[np.isin(numbers[:, 0], planned)]
     run_ids = pd.Series(list(names.values()), dtype="str")
+    place = np.searchsorted(planned, numbers[:, 0])
     frame = pd.DataFrame(numbers[:, 1:], columns=keys)
-    frame.insert(0, "run_id", run_ids.take(np.searchsorted(planned, numbers[:, 0])).array)
+    frame.insert(0, "run_id", run_ids.iloc[place].reset_index(drop=True))
     return frame.astype(dict.fromkeys(_WHOLE, np.int64))
 
 
