@@ -48,8 +48,8 @@ def best_section(studies: Studies) -> Section:
         notes=[
             "Intervals are Student-t over seeds, of 95 %. Differences are to the best study, "
             "paired by the seeds that both have (–: fewer than two), and told apart by p after "
-            "Holm's correction for all studies of a task. A study that tried more configurations has had "
-            "more chances: the tuning curves below are at equal numbers."
+            "Holm's correction for all studies of a task. A study that tried more configurations "
+            "has had more chances: the tuning curves below are at equal numbers."
         ],
     )
 

@@ -65,8 +65,8 @@ def target_section(studies: Studies) -> Section | None:
             "Medians and intervals are Kaplan and Meier's: a run that has not reached the target "
             "is known not to have by its last evaluation; one that diverged never would, and is "
             "followed to the end of the longest. ∞: as far as runs were followed, too few "
-            "have reached it to say. Seconds are those of a run in its pack, and depend on what trained "
-            "beside it."
+            "have reached it to say. Seconds are those of a run in its pack, and depend on what "
+            "trained beside it."
         ],
     )
 
