@@ -116,27 +116,33 @@ def _times(one: Study, runs: pd.DataFrame, target: Target, clock: str) -> pd.Dat
 
 
 def _curves(known: list[Study], target: Target, clock: str) -> pd.DataFrame:
-    """Study → the share of all its runs that has reached the target: x, value, low, high, n."""
+    """Study → the share of all its runs that has reached the target: x, value, low, high, n.
+
+    From the first time of any of them to the last of its own; empty where none has.
+    """
+    times = {one.name: _times(one, one.results.runs, target, clock) for one in known}
+    if not any(own["reached"].any() for own in times.values()):
+        return pd.DataFrame()
+    first = min(float(own["time"].min()) for own in times.values() if len(own))
     parts = []
-    for one in known:
-        times = _times(one, one.results.runs, target, clock)
-        if not times["reached"].any():
+    for name, own in times.items():
+        if own.empty:
             continue
-        curve = kaplan_meier(times["time"].to_numpy(), times["reached"].to_numpy())
+        curve = kaplan_meier(own["time"].to_numpy(), own["reached"].to_numpy())
         curve = curve.iloc[thinned(len(curve), MOST_POINTS)]
-        parts.append(
-            pd.DataFrame(
-                {
-                    "group": one.name,
-                    "x": curve["x"],
-                    "value": 1 - curve["value"],
-                    "low": 1 - curve["high"],
-                    "high": 1 - curve["low"],
-                    "n": len(times),
-                }
-            )
+        share = pd.DataFrame(
+            {
+                "x": curve["x"],
+                "value": 1 - curve["value"],
+                "low": 1 - curve["high"],
+                "high": 1 - curve["low"],
+            }
         )
-    return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame()
+        if float(curve["x"].iloc[0]) > first:
+            start = pd.DataFrame({"x": [first], "value": [0.0], "low": [np.nan], "high": [np.nan]})
+            share = pd.concat([start, share], ignore_index=True)
+        parts.append(share.assign(group=name, n=len(own)))
+    return pd.concat(parts, ignore_index=True)
 
 
 def _finding(found: dict[tuple[str, str], dict[str, Median]], clock: str, words: str) -> str:
@@ -202,6 +208,7 @@ def _figure(data: pd.DataFrame, clock: str, words: str) -> Figure:
         order=list(dict.fromkeys(data["group"])),
         percent=True,
         points=False,
+        stepped=True,
         counted="runs",
     )
     return Figure(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from fractions import Fraction
 
 import numpy as np
 import pandas as pd
@@ -54,9 +55,16 @@ def test_median_where_too_few_have_reached_it() -> None:
 
 
 def test_median_of_an_exact_half() -> None:
-    """Half of them by 7, though the product is a little more than a half in floating point."""
-    times = np.arange(1, 15, dtype=float)
-    assert median_time(times, np.ones(14, dtype=bool)).value == 7
+    """Exactly a half is left after 10, though in floating point the product is 0.5 + 1e-16."""
+    reached = np.ones(15, dtype=bool)
+    reached[[6, 7, 8, 12, 13]] = False
+    assert Fraction(9, 15) * Fraction(5, 6) == Fraction(1, 2)  # six by 6, then one of six by 10
+    assert median_time(np.arange(1, 16, dtype=float), reached).value == 10
+
+
+def test_median_where_all_reach_it_at_once() -> None:
+    found = median_time(np.full(5, 7.0), np.ones(5, dtype=bool))
+    assert (found.value, found.low, found.high) == (7, 7, math.inf)
 
 
 def test_times_of_runs() -> None:
