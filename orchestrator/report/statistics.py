@@ -92,8 +92,9 @@ def ranking(runs: pd.DataFrame, seeds: Sequence[int], mode: Mode) -> pd.DataFram
     Indexed by configuration, with the columns of :func:`summarize`. Configurations with a
     missing seed are left out: a mean over the survivors would flatter what diverges.
     """
-    complete = runs[runs["configuration"].isin(complete_configurations(runs, seeds))]
-    summary = summarize(complete, "configuration", "objective")
+    done = runs[np.isfinite(runs["objective"])]
+    seeds_done = done.groupby("configuration", sort=False)["seed"].nunique()
+    summary = summarize(done, "configuration", "objective")[seeds_done >= len(seeds)]
     return summary.sort_values("mean", ascending=mode == "min", kind="stable")
 
 

@@ -43,7 +43,7 @@ def write_comparison(
     """
     studies = load_studies(folders)
     sections = compared(studies)
-    runs = studies.runs().drop_duplicates("run_id")
+    runs = studies.runs()
     heading = Heading(
         title=listed(studies.names, 4),
         study="comparison",

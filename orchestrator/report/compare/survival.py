@@ -46,7 +46,7 @@ def kaplan_meier(times: Floats, reached: NDArray[np.bool_]) -> pd.DataFrame:
     Returns:
         A row for each time: x, value (Ŝ), low, high.
     """
-    found = ecdf(CensoredData.right_censored(times, reached)).sf
+    found = ecdf(CensoredData.right_censored(times, ~reached)).sf
     with np.errstate(all="ignore"), warnings.catch_warnings():
         warnings.simplefilter("ignore", RuntimeWarning)  # where Ŝ is 0 or 1
         band = found.confidence_interval(CONFIDENCE, method="log-log")
