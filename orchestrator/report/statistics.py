@@ -94,7 +94,8 @@ def ranking(runs: pd.DataFrame, seeds: Sequence[int], mode: Mode) -> pd.DataFram
     """
     done = runs[np.isfinite(runs["objective"])]
     seeds_done = done.groupby("configuration", sort=False)["seed"].nunique()
-    summary = summarize(done, "configuration", "objective")[seeds_done >= len(seeds)]
+    summary: pd.DataFrame = summarize(done, "configuration", "objective")
+    summary = summary[seeds_done >= len(seeds)]
     return summary.sort_values("mean", ascending=mode == "min", kind="stable")
 
 

@@ -43,7 +43,7 @@ def write_comparison(
     """
     studies = load_studies(folders)
     sections = compared(studies)
-    runs = studies.runs()
+    runs = studies.runs().drop_duplicates("run_id")
     heading = Heading(
         title=listed(studies.names, 4),
         study="comparison",

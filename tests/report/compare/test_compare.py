@@ -244,14 +244,15 @@ def test_studies_on_other_tasks_are_tasks(tmp_path: Path) -> None:
 
 
 def test_page(tmp_path: Path) -> None:
-    """In one piece, by the Python API; names are shown as text."""
-    studies = two(tmp_path, losses(0.0), losses(0.1))
-    assert len(compared(studies)) == 5
-    path = compare_studies(
-        [tmp_path / "one", tmp_path / "other"], tmp_path / "c.html", figures=False
-    )
+    """In one piece, by the Python API; a study's name is shown as text."""
+    assert len(compared(two(tmp_path, losses(0.0), losses(0.1)))) == 5
+    with Store.create(tmp_path / "one") as store:
+        store.set_meta(study="<script>mine</script>")
+    folders = [tmp_path / "one", tmp_path / "other"]
+    path = compare_studies(folders, tmp_path / "c.html", figures=False)
     text = path.read_text(encoding="utf-8")
-    assert "one and other" in text
+    assert "&lt;script&gt;mine&lt;/script&gt; and other" in text
+    assert "<script>mine" not in text
     assert "Until the target" in text
 
 
