@@ -124,7 +124,7 @@ def tuning_section(studies: Studies) -> Section | None:
     curves = {name: tuning_curve(own, studies.mode) for name, own in large.items()}
     budget = min(len(own) for own in large.values())
     data = pd.concat([curve.assign(group=name) for name, curve in curves.items()])
-    data = data.dropna(subset=["value"])
+    data = data[data["x"] <= budget].dropna(subset=["value"])
     if data["group"].nunique() < 2:
         return None
     words = metric_words(studies.metric)

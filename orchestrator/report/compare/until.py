@@ -74,7 +74,7 @@ def target_section(studies: Studies) -> Section | None:
 def find_target(studies: Studies) -> Target | None:
     """That of the studies, where it is one and the same; else the median of what complete
     configurations come to, each run id counted once."""
-    runs = studies.runs().drop_duplicates("run_id")
+    runs = studies.runs()
     if f"{TARGET}.value" in runs and f"{TARGET}.metric" in runs:
         given = runs[[f"{TARGET}.metric", f"{TARGET}.value"]].drop_duplicates()
         if len(given) == 1 and given.notna().all(axis=None):

@@ -94,6 +94,19 @@ def test_runs_in_several_studies(tmp_path: Path) -> None:
     assert shared.finding.startswith("15 runs of 5 configurations are in several studies")
     assert "they came to the same values" in shared.finding
     assert "the same configuration is the best of" in best_section(studies).finding
+    folders = [study.folder for study in studies.each]
+    page = compare_studies(folders, tmp_path / "c.html", figures=False).read_text(encoding="utf-8")
+    assert "<b>15</b> completed" in page
+
+
+def test_target_counts_a_configuration_once(tmp_path: Path) -> None:
+    """Five means, one of which is there twice: the median is that of five."""
+    plant(tmp_path / "one", losses(0.0), {"optimizer.lr": RATES})
+    plant(tmp_path / "other", losses(0.0), {"optimizer.lr": RATES[:1]})
+    target = find_target(load_studies([tmp_path / "one", tmp_path / "other"]))
+    assert target is not None
+    middle = 0.3 + 0.1 * (math.log10(0.03) + 1) ** 2
+    assert target.value == pytest.approx(middle, abs=0.002)
 
 
 def test_same_run_with_another_value_is_said(tmp_path: Path) -> None:
