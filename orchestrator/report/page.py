@@ -27,7 +27,6 @@ MOST_ROWS = 200
 """Of a table: nobody reads more, and thousands make a page slow."""
 
 
-
 def write_report(
     folder: Path,
     output: Path | None = None,
