@@ -27,6 +27,7 @@ bench: $(READY)  ## the figures of docs/performance.md
 	$(BIN)/python -m benchmarks.lottery
 	$(BIN)/python -m benchmarks.noise_scale
 	$(BIN)/python -m benchmarks.second_order
+	$(BIN)/python -m benchmarks.report
 
 fidelity: $(READY)  ## published figures, reproduced; long
 	$(BIN)/pytest -m fidelity

@@ -21,6 +21,8 @@ _NAMES = {
     "export_figures": "orchestrator.exports",
     "export_latex": "orchestrator.exports",
     "export_results": "orchestrator.exports",
+    "compare_studies": "orchestrator.api",
+    "CompareError": "orchestrator.report.compare",
     "replay_study": "orchestrator.api",
     "sync_study": "orchestrator.api",
     "write_report": "orchestrator.report",

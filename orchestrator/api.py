@@ -296,6 +296,27 @@ def simulate_study(
     )
 
 
+def compare_studies(
+    folders: Sequence[str | Path],
+    output: str | Path = "comparison.html",
+    *,
+    figures: bool = True,
+) -> Path:
+    """Writes one report on several studies; returns the HTML file. See ``docs/compare.md``.
+
+    Args:
+        folders: of two studies or more, finished or not.
+        figures: also each figure as SVG, PNG and CSV in ``figures/`` beside it.
+
+    Raises:
+        CompareError: nothing is shared that they could be compared by, or one has no results.
+        StoreError: there is no readable store in one of the folders.
+    """
+    from orchestrator.report.compare import write_comparison
+
+    return write_comparison([Path(folder) for folder in folders], Path(output), figures=figures)
+
+
 def replay_study(folder: str | Path, run: str | None = None) -> str:
     """A study, as YAML, that trains one run alone with all that has changed on its way.
 

@@ -159,7 +159,8 @@ def status(folder: Folder) -> None:
         from orchestrator.store.standing import to_come
 
         with Store.open(folder) as store:
-            meta, outcomes, saved = store.meta(), store.outcomes(), store.saved()
+            meta, outcomes = store.meta(), store.outcomes()
+            saved = store.saved(outcomes)
             faults, notes = store.fault_counts(), store.details(FELL_BACK)
     table = Table.grid(padding=(0, 2))
     table.add_row("study", str(meta.get("study", "")))
@@ -221,6 +222,26 @@ def report(
             _say("No longer watched; the study goes on.")
             raise typer.Exit(INTERRUPTED) from None
     _say(f"Finished. Report: {page}")
+
+
+@app.command(epilog="Example: regatta compare results/sgd results/adam -o comparison.html")
+def compare(
+    folders: Annotated[
+        list[Path],
+        typer.Argument(metavar="DIR DIR...", help="results of two studies or more"),
+    ],
+    output: Annotated[
+        Path, typer.Option("-o", "--output", metavar="FILE", help="the HTML file")
+    ] = Path("comparison.html"),
+) -> None:
+    """Write one report on several studies, by a metric that all of them have."""
+    with _wrong_input():
+        from orchestrator.report.compare import CompareError, write_comparison
+
+        try:
+            _say(f"Report: {write_comparison(folders, output)}")
+        except CompareError as error:
+            _fail(str(error))
 
 
 @app.command(

@@ -109,15 +109,17 @@ def mean_along(history: pd.DataFrame, metric: str, clock: str = "step") -> pd.Se
     (1 / (t_n − t_1)) · Σᵢ ½ (yᵢ + yᵢ₋₁)(tᵢ − tᵢ₋₁), the trapezoidal rule over evaluations t₁ … t_n:
     in units of the metric. NaN for runs with one evaluation, and where a value is not finite.
     """
-    rows = history.sort_values(["run_id", clock], kind="stable")
-    run, t = rows["run_id"], rows[clock].astype(float)
+    # By numbers: a large study's names take ten times as long to sort and to group.
+    codes, names = pd.factorize(history["run_id"])
+    rows = history[[clock, metric]].assign(run=codes).sort_values(["run", clock], kind="stable")
+    run, t = rows["run"], rows[clock].astype(float)
     y = rows[metric].astype(float).where(np.isfinite(rows[metric].astype(float)))
     same = run.eq(run.shift())
     areas = ((y + y.shift()) / 2 * t.diff()).where(same)
     bad = y.isna().groupby(run).any()
     spans = t.groupby(run).max() - t.groupby(run).min()
     means: pd.Series = areas.groupby(run).sum() / spans.where(spans > 0)
-    return means.mask(bad)
+    return means.mask(bad).set_axis(names).rename_axis("run_id")
 
 
 def first_beyond(

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +23,8 @@ from orchestrator.report.vega import vega_script
 LONG = 420
 """Characters from which on a finding is told in paragraphs."""
 _SENTENCE_ENDS = re.compile(r"(?<=[^.\s]{2}\.)(?<!al\.)(?<!vs\.) ")
+MOST_ROWS = 200
+"""Of a table: nobody reads more, and thousands make a page slow."""
 
 
 def write_report(
@@ -47,17 +51,52 @@ def write_report(
     path = output or folder / "report.html"
     results = load_results(folder)
     sections = sections_of(results)
+    write_page(_heading(results, reload), sections, path, figures=figures)
+    return path
+
+
+def render(results: Results, sections: Sequence[Section], *, exported: bool) -> str:
+    """The page of one study as text: see ``render_page``."""
+    return render_page(_heading(results), sections, exported=exported)
+
+
+def _heading(results: Results, reload: float | None = None) -> Heading:
+    study = str(results.meta.get("study") or "study")
+    return Heading(
+        title=str((results.meta.get("report") or {}).get("title") or study),
+        study=study,
+        finished=str(results.meta.get("finished") or "")[:10],
+        statuses=status_counts(results.runs),
+        total=len(results.runs),
+        reload=reload,
+    )
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Heading:
+    """What stands above the sections."""
+
+    title: str
+    study: str
+    """Shown where it is not the title."""
+    finished: str = ""
+    statuses: Mapping[str, int]
+    total: int
+    """Runs."""
+    reload: float | None = None
+    """After so many seconds a browser reads the page again."""
+
+
+def write_page(heading: Heading, sections: Sequence[Section], path: Path, *, figures: bool) -> None:
+    """Writes the page, and its figures into ``figures/`` beside it."""
     path.parent.mkdir(parents=True, exist_ok=True)
     if figures:
         drawn = [figure for section in sections for figure in section.figures]
         write_figures(drawn, path.parent / "figures")
-    write_atomically(path, render(results, sections, exported=figures, reload=reload).encode())
-    return path
+    write_atomically(path, render_page(heading, sections, exported=figures).encode())
 
 
-def render(
-    results: Results, sections: list[Section], *, exported: bool, reload: float | None = None
-) -> str:
+def render_page(heading: Heading, sections: Sequence[Section], *, exported: bool) -> str:
     """The page as text.
 
     Args:
@@ -74,23 +113,20 @@ def render(
     )
     environment.filters["anchor"] = _anchor
     environment.filters["paragraphs"] = paragraphs
-    report = results.meta.get("report") or {}
-    study = str(results.meta.get("study") or "study")
-    return environment.get_template(
-        "page.html.jinja"
-    ).render(
-        title=report.get("title") or study,
-        study=study,
+    return environment.get_template("page.html.jinja").render(
+        title=heading.title,
+        study=heading.study,
+        finished=heading.finished,
+        statuses=heading.statuses,
+        total=heading.total,
         sections=sections,
-        statuses=status_counts(results.runs),
-        total=len(results.runs),
         exported=exported,
-        reload=None if reload is None else max(1, round(reload)),
+        reload=None if heading.reload is None else max(1, round(heading.reload)),
+        most_rows=MOST_ROWS,
         style=Markup(_style()),  # noqa: S704 - our own file
         vega=Markup(vega_script()) if any(s.figures for s in sections) else "",  # noqa: S704 - a library
         draw=Markup(_beside("page.js")),  # noqa: S704 - our own file
         chart=_chart_json,
-        finished=str(results.meta.get("finished") or "")[:10],
     )
 
 

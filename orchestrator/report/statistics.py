@@ -92,8 +92,10 @@ def ranking(runs: pd.DataFrame, seeds: Sequence[int], mode: Mode) -> pd.DataFram
     Indexed by configuration, with the columns of :func:`summarize`. Configurations with a
     missing seed are left out: a mean over the survivors would flatter what diverges.
     """
-    complete = runs[runs["configuration"].isin(complete_configurations(runs, seeds))]
-    summary = summarize(complete, "configuration", "objective")
+    done = runs[np.isfinite(runs["objective"])]
+    seeds_done = done.groupby("configuration", sort=False)["seed"].nunique()
+    summary: pd.DataFrame = summarize(done, "configuration", "objective")
+    summary = summary[seeds_done >= len(seeds)]
     return summary.sort_values("mean", ascending=mode == "min", kind="stable")
 
 
@@ -193,3 +195,15 @@ def thinned(count: int, limit: int) -> list[int]:
     if count <= limit:
         return list(range(count))
     return sorted({int(i) for i in np.linspace(0, count - 1, limit).round()})
+
+
+BEST_DRAWN, MOST_DRAWN = 500, 2000
+
+
+def thinned_ranking(count: int) -> list[int]:
+    """Which of ``count`` points, best first, a figure draws: the best 500, and of the others as
+    many, evenly spread over the ranking, as make 2,000 in all."""
+    if count <= MOST_DRAWN:
+        return list(range(count))
+    others = thinned(count - BEST_DRAWN, MOST_DRAWN - BEST_DRAWN)
+    return [*range(BEST_DRAWN), *(BEST_DRAWN + place for place in others)]

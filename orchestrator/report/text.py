@@ -112,6 +112,13 @@ def shorten(text: str, limit: int = 60) -> str:
     return line if len(line) <= limit else f"{line[: limit - 1]}…"
 
 
+def drawn_of(shown: int, total: int) -> str:
+    """A sentence for a caption, on points that are not drawn; empty where all are."""
+    if shown == total:
+        return ""
+    return f" Drawn: {shown:,} of {total:,} points, all of the best among them; the CSV has all."
+
+
 _SPLITS = {"train": "training", "valid": "validation", "test": "test"}
 
 

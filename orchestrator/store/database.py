@@ -264,9 +264,13 @@ class Store(Connected):
         except ValueError as error:
             raise StoreError(str(error)) from error
 
-    def saved(self) -> str:
-        """A sentence on what early stopping has saved; empty where no run was stopped."""
-        outcomes = self.outcomes()
+    def saved(self, outcomes: Sequence[Outcome] | None = None) -> str:
+        """A sentence on what early stopping has saved; empty where no run was stopped.
+
+        Args:
+            outcomes: ``outcomes()``, where the caller has them already.
+        """
+        outcomes = self.outcomes() if outcomes is None else outcomes
         trains = self.configurations([o.run_id for o in outcomes if o.status == "stopped"])
         return saved_sentence(outcomes, {name: c.get("train", {}) for name, c in trains.items()})
 

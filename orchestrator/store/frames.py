@@ -17,6 +17,9 @@ from orchestrator.store.populations import Copied
 from orchestrator.store.schema import HISTORY_KEYS, column
 
 Form = Literal["parquet", "csv", "json"]
+ROWS_AT_A_TIME = 20_000
+_WHOLE = ("level", "step", "examples")
+"""Columns of the history that count something."""
 
 
 def runs(db: sqlite3.Connection, study: str) -> pd.DataFrame:
@@ -38,13 +41,24 @@ def runs(db: sqlite3.Connection, study: str) -> pd.DataFrame:
 
 def history(db: sqlite3.Connection, metrics: Sequence[str]) -> pd.DataFrame:
     """See ``Store.history``."""
-    columns = ", ".join(f'h."{column(key)}"' for key in (*HISTORY_KEYS, *metrics))
-    frame = pd.read_sql_query(
-        f"SELECT r.run_id, {columns} FROM history h"  # noqa: S608 - names are quoted
-        " JOIN runs r USING (number) WHERE r.planned ORDER BY h.number, h.level, h.step",
-        db,
+    names = dict(db.execute("SELECT number, run_id FROM runs WHERE planned ORDER BY number"))
+    keys = [*HISTORY_KEYS, *metrics]
+    columns = ", ".join(f'"{column(key)}"' for key in keys)
+    cursor = db.execute(
+        f"SELECT number, {columns} FROM history ORDER BY number, level, step"  # noqa: S608 - quoted
     )
-    return frame.astype(dict.fromkeys(metrics, np.float64))
+    # All of it as Python's objects would take ten times the memory of the numbers.
+    parts = [np.empty((0, 1 + len(keys)))]
+    while some := cursor.fetchmany(ROWS_AT_A_TIME):
+        parts.append(np.array(some, dtype=np.float64))
+    numbers = np.concatenate(parts)
+    planned = np.fromiter(names, np.float64, len(names))
+    numbers = numbers[np.isin(numbers[:, 0], planned)]
+    run_ids = pd.Series(list(names.values()), dtype="str")
+    place = np.searchsorted(planned, numbers[:, 0])
+    frame = pd.DataFrame(numbers[:, 1:], columns=keys)
+    frame.insert(0, "run_id", run_ids.iloc[place].reset_index(drop=True))
+    return frame.astype(dict.fromkeys(_WHOLE, np.int64))
 
 
 def population(copies: Sequence[Copied], db: sqlite3.Connection) -> pd.DataFrame:

@@ -25,6 +25,7 @@ COMMANDS = [
         "run",
         "status",
         "report",
+        "compare",
         "export",
         "advise",
         "sync",

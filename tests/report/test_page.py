@@ -14,6 +14,8 @@ from typing import Any
 import pytest
 
 from orchestrator.report import write_report
+from orchestrator.report.page import MOST_ROWS, Heading, render_page
+from orchestrator.report.sections.model import Section, Table
 from orchestrator.store import Store, StoreError
 from tests.report.stores import plant
 
@@ -149,3 +151,15 @@ def test_the_report_needs_no_torch_and_no_ray() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+@pytest.mark.parametrize("more", [0, 1009])
+def test_long_tables_end_with_what_is_left_out(more: int) -> None:
+    rows = [[f"row {place}"] for place in range(MOST_ROWS + more)]
+    table = Table(head=["one"], rows=rows, align="l")
+    section = Section(title="t", lead="l", finding="f", tables=[table])
+    heading = Heading(title="t", study="t", statuses={}, total=0)
+    text = render_page(heading, [section], exported=False)
+    assert text.count("<td") == MOST_ROWS
+    assert ("1,009 more are left out" in text) == bool(more)
+    assert ("regatta export" in text) == bool(more)

@@ -51,6 +51,7 @@ def draw_lines(
     reference: tuple[float, str] | None = None,
     points: bool = True,
     counted: str = "seeds",
+    stepped: bool = False,
     height: int = 320,
 ) -> Chart:
     """A line for each group through its means, in a band from low to high where these are known.
@@ -60,6 +61,7 @@ def draw_lines(
         across: see ``x_weights_left``, ``x_steps`` and ``x_share``.
         percent: whether values are shares, to be labelled in percent.
         counted: what ``n`` counts, and the band is over: seeds (95 % interval), or pairs (range).
+        stepped: whether values stay as they are until the next point.
         whole: whether values count something, and are labelled without exponents.
         reference: a value that a dashed line marks, and what it is.
     """
@@ -74,8 +76,9 @@ def draw_lines(
     y_scale = scale(log_y, padding=8)
     y = alt.Y("value:Q", title=y_title, scale=y_scale, axis=y_axis)
     low = alt.Y("low:Q", title=y_title, scale=y_scale, axis=y_axis)
-    band = alt.Chart(data.dropna(subset=["low", "high"])).mark_area(line=False)
-    line = alt.Chart(data).mark_line(strokeWidth=2)
+    shape: dict[str, Any] = {"interpolate": "step-after"} if stepped else {}
+    band = alt.Chart(data.dropna(subset=["low", "high"])).mark_area(line=False, **shape)
+    line = alt.Chart(data).mark_line(strokeWidth=2, **shape)
     layers: list[Any] = _reference(reference, y_title, y_scale, y_axis)
     layers += [
         band.encode(x=x, y=low, y2="high:Q", color=colour, opacity=opacity(picked, 0.14)),

@@ -133,7 +133,8 @@ def _best_course(results: Results, metric: str) -> pd.DataFrame | None:
     if ranked.empty or metric not in results.history:
         return None
     best = results.runs.loc[results.runs["configuration"] == ranked.index[0], ["run_id", "seed"]]
-    rows = results.history.merge(best, on="run_id")
+    history = results.history
+    rows = history[history["run_id"].isin(best["run_id"])].merge(best, on="run_id")
     clock = time_column(results.history)
     table = rows.pivot_table(index=clock, columns="seed", values=metric, aggfunc="last")
     whole = table.loc[np.isfinite(table.to_numpy()).all(axis=1)]

@@ -57,7 +57,8 @@ def last_level(history: pd.DataFrame) -> pd.DataFrame:
 def curve_data(results: Results, labels: list[str], metric: str, clock: str) -> pd.DataFrame:
     """One row a point of a curve: group, x, value (mean over seeds), low, high, seeds."""
     runs = results.runs.loc[results.runs["configuration"].isin(labels), ["run_id", "configuration"]]
-    rows = last_level(results.history.merge(runs, on="run_id"))
+    history = results.history
+    rows = last_level(history[history["run_id"].isin(runs["run_id"])].merge(runs, on="run_id"))
     rows = rows[np.isfinite(rows[metric])]
     points: pd.DataFrame = (
         rows.groupby(["configuration", clock], as_index=False)[metric]

@@ -11,7 +11,8 @@ from orchestrator.report.figures import draw_front
 from orchestrator.report.pareto import pareto_front
 from orchestrator.report.results import Objective, Results
 from orchestrator.report.sections.model import Figure, Section, Table
-from orchestrator.report.text import count, is_loss, listed, metric_words, number
+from orchestrator.report.statistics import MOST_DRAWN, thinned
+from orchestrator.report.text import count, drawn_of, is_loss, listed, metric_words, number
 
 TITLE = "The Pareto front"
 MOST_ROWS = 30
@@ -83,16 +84,19 @@ def _figure(means: pd.DataFrame, on_front: np.ndarray, objectives: Sequence[Obje
             "configuration": means.index,
         }
     )
+    kept = np.zeros(len(data), dtype=bool)
+    kept[thinned(len(data), MOST_DRAWN)] = True
+    drawn = data[kept | on_front]
     logs = [
         is_loss(name) and bool((data[column] > 0).all())
         for name, column in zip(names, "xy", strict=True)
     ]
     words = [metric_words(name) for name in names]
-    chart = draw_front(data, x_title=words[0], y_title=words[1], log_x=logs[0], log_y=logs[1])
+    chart = draw_front(drawn, x_title=words[0], y_title=words[1], log_x=logs[0], log_y=logs[1])
     more = " Other objectives are not drawn." if len(objectives) > 2 else ""
     caption = (
         f"Mean final {words[1]} against {words[0]}, a point a configuration. Light: dominated."
-        f" The line leads the eye along the front.{more}"
+        f" The line leads the eye along the front.{more}{drawn_of(len(drawn), len(data))}"
     )
     columns = {"x": names[0], "y": names[1]}
     return Figure(name="front", chart=chart, caption=caption, data=data, columns=columns)

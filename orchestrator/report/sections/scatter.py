@@ -11,7 +11,8 @@ from orchestrator.report.figures.strip import LOST
 from orchestrator.report.labels import Axis, long_name
 from orchestrator.report.results import Results
 from orchestrator.report.sections.model import Figure, Section, Table
-from orchestrator.report.text import count, is_loss, listed, metric_words, number
+from orchestrator.report.statistics import thinned_ranking
+from orchestrator.report.text import count, drawn_of, is_loss, listed, metric_words, number
 
 TITLE = "Along each axis"
 MOST_FIGURES = 6
@@ -29,7 +30,7 @@ def scatter_section(results: Results) -> Section:
     runs = _by_configuration(results)
     data = runs.loc[ranked.index].assign(value=ranked["mean"])
     lost = runs[~runs.index.isin(ranked.index) & runs["status"].isin(LOST)]
-    drawn = pd.concat([data, lost.assign(value=math.nan)])
+    every = pd.concat([data, lost.assign(value=math.nan)])
     best = data.head(max(1, math.ceil(_SHARE * len(data))))
     named = [axis for axis in results.axes if not axis.numeric]
     parts = [_stretch(axis, best) for axis in shown] + [_most(axis, best) for axis in named]
@@ -43,7 +44,7 @@ def scatter_section(results: Results) -> Section:
         title=TITLE,
         lead=lead,
         finding=finding,
-        figures=[_figure(results, axis, drawn, words) for axis in shown],
+        figures=[_figure(results, axis, every, words) for axis in shown],
         tables=[_table(shown, named, data, runs, best)],
         notes=[
             "Values were drawn, so each point differs from the others in all axes at once:"
@@ -86,11 +87,12 @@ def _figure(results: Results, axis: Axis, data: pd.DataFrame, words: str) -> Fig
             "configuration": data.index,
         }
     ).dropna(subset=["x"])
+    drawn = pd.concat([some.iloc[thinned_ranking(len(some))] for some in _parts(frame)])
     present = set(frame["group"])
     order = [text for text in group.texts.values() if text in present] if group else [words]
     title = group.name if group else "metric"
     chart = draw_scatter(
-        frame,
+        drawn,
         x_title=long_name(axis),
         y_title=words,
         group_title=title,
@@ -102,10 +104,16 @@ def _figure(results: Results, axis: Axis, data: pd.DataFrame, words: str) -> Fig
         name=f"along_{axis.path.replace('.', '_')}",
         chart=chart,
         caption=f"Mean final {words} against {long_name(axis)}, a point a configuration."
-        f"{_marks(frame)}",
+        f"{_marks(frame)}{drawn_of(len(drawn), len(frame))}",
         data=frame,
         columns={"x": axis.path, "group": title, "value": results.metric},
     )
+
+
+def _parts(frame: pd.DataFrame) -> list[pd.DataFrame]:
+    """Those with a value, in the order of the ranking, and those without."""
+    known = frame["value"].notna()
+    return [frame[known], frame[~known]]
 
 
 def _marks(frame: pd.DataFrame) -> str:

@@ -25,7 +25,7 @@ def tuning_curve_section(results: Results) -> Section | None:
     """Nothing where no group has eight configurations of which all seeds have ended."""
     group = results.group_axis
     group = group if group is not None and not group.numeric else None
-    values = _values(results, group)
+    values = final_values(results, group)
     sizes = values.groupby("group", sort=False).size()
     large = [label for label in sizes.index if sizes[label] >= FEWEST]
     if not large:
@@ -59,7 +59,7 @@ def tuning_curve_section(results: Results) -> Section | None:
     )
 
 
-def _values(results: Results, group: Axis | None) -> pd.DataFrame:
+def final_values(results: Results, group: Axis | None) -> pd.DataFrame:
     """A row a configuration that has ended: group, value (mean over seeds; ±∞ where lost)."""
     runs = results.runs
     ended = ~runs["status"].isin(("pending", "running"))
@@ -97,14 +97,14 @@ def _apart(curves: dict[str, pd.DataFrame], *, least: bool) -> str:
     ends = {label: float(curve["value"].dropna().iloc[-1]) for label, curve in curves.items()}
     best = (min if least else max)(ends, key=lambda label: ends[label])
     told = [
-        label for label in curves if label != best and _clear(curves[best], curves[label], least)
+        label for label in curves if label != best and clear_of(curves[best], curves[label], least)
     ]
     if not told:
         return f"No band is clear of that of {best}, the best in the end."
     return f"The band of {best} is clear of {listed(told)} at some number of tries."
 
 
-def _clear(best: pd.DataFrame, other: pd.DataFrame, least: bool) -> bool:
+def clear_of(best: pd.DataFrame, other: pd.DataFrame, least: bool) -> bool:
     both = best.merge(other, on="x", suffixes=("", "_other"))
     ahead = both["high"] < both["low_other"] if least else both["low"] > both["high_other"]
     return bool(ahead.any())

@@ -110,7 +110,7 @@ def _clock(results: Results) -> str:
 
 def resolution_of(history: pd.DataFrame, clock: str) -> float:
     """Steps (or examples) between two evaluations: the median over all runs."""
-    gaps = history.sort_values(clock).groupby("run_id")[clock].diff()
+    gaps = history.sort_values(clock).groupby("run_id", sort=False)[clock].diff()
     return float(gaps.median()) if gaps.notna().any() else 0.0
 
 

@@ -134,10 +134,9 @@ def best_of_each(
     rows = table[table["configuration"].isin(complete)]
     means = rows.groupby(["rule", "configuration"], sort=False)[column].mean()
     ordered = means.sort_values(ascending=mode == "min", kind="stable").reset_index()
-    by_configuration = dict(list(rows.groupby("configuration", sort=False)))
     entries = {}
     for rule, configuration in ordered.drop_duplicates("rule")[["rule", "configuration"]].values:
-        own = by_configuration[configuration]
+        own = rows[rows["configuration"] == configuration]
         entries[str(rule)] = Entry(
             rule=str(rule),
             details=str(own["details"].iloc[0]),
