@@ -14,6 +14,7 @@ from benchmarks.workloads import WORKLOADS, Workload
 from trainables.arrays import Arrays
 from trainables.configs.probes import NoiseScale, Probes
 from trainables.engine import Stack
+from trainables.memory import keep_freed
 
 _LANES = {"digits-mlp": (1, 16), "lenet-300-100": (1, 4), "lenet5": (1, 4)}
 _STEPS = 8
@@ -52,6 +53,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--rounds", type=int, default=5)
     options = parser.parse_args(arguments)
     torch.set_num_threads(1)
+    keep_freed()  # as packs do
     print(f"a measurement in steps; in brackets its share of training at every: {EVERY}")
     for name, widths in _LANES.items():
         for lanes in widths:

@@ -20,7 +20,7 @@ from trainables import models
 from trainables.arrays import Arrays
 from trainables.configs.optimizers import OPTIMIZERS, Kfac, Optimizer, Sgd
 from trainables.engine import Stack
-from trainables.memory import Forecast
+from trainables.memory import Forecast, keep_freed
 
 LANES = 32
 BASELINE = Sgd(lr=0.003, momentum=0.9, weight_decay=0.001)
@@ -127,6 +127,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--optimizers", nargs="+", choices=OPTIMIZERS, default=[*OPTIMIZERS])
     options = parser.parse_args(arguments)
     torch.set_num_threads(1)
+    keep_freed()  # as packs do
     torch.set_flush_denormal(True)  # as packs do
     workload = WORKLOADS[options.workload]
     configs = {name: config_of(name) for name in options.optimizers}
