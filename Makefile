@@ -11,7 +11,7 @@ demo: $(READY)  ## train the learning-rate study and write its report
 	$(BIN)/regatta run sweeps/lr_schedules.yaml
 
 test: lint  ## everything that must hold, on a CPU, in minutes
-	$(BIN)/pytest -n 2 -m "not timed and not fidelity and not chaos"
+	$(BIN)/pytest -n 3 -m "not timed and not fidelity and not chaos"
 	$(BIN)/pytest -m timed
 
 lint: $(READY)
