@@ -222,10 +222,8 @@ def _steps(folder: Path) -> list[int]:
     return [int(step) for (step,) in found]
 
 
-@pytest.mark.parametrize(
-    ("name", "saves"),
-    [("train", "[true, false]"), pytest.param("Long", "[true]", marks=pytest.mark.chaos)],
-)
+@pytest.mark.chaos
+@pytest.mark.parametrize(("name", "saves"), [("train", "[true, false]"), ("Long", "[true]")])
 def test_killed_and_interrupted_studies_go_on(regatta: Regatta, name: str, saves: str) -> None:
     text = (
         f"study: own\ntrainable: long_one:{name}\nsweep: {{config.saves: {saves}}}\n"

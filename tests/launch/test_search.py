@@ -53,9 +53,8 @@ def runs_of(folder: Path) -> pd.DataFrame:
     return frame.drop(columns=["wall_seconds", "pack_id", "lane"]).set_index("run_id")
 
 
-@pytest.mark.parametrize(
-    "search", [pytest.param("a_searcher:Near", marks=pytest.mark.chaos), "optuna"]
-)
+@pytest.mark.chaos
+@pytest.mark.parametrize("search", ["a_searcher:Near", "optuna"])
 def test_a_search_that_is_killed_goes_on_and_can_be_widened(regatta: Regatta, search: str) -> None:
     if search == "optuna":
         pytest.importorskip("optuna")
