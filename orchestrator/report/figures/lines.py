@@ -87,7 +87,18 @@ def draw_lines(
         ).add_params(*picked),
     ]
     form = PERCENT_FORM if percent else NUMBER
-    tooltip = [
+    tooltip = _tooltip(across, y_title, group_title, counted, form)
+    # Where points are not to be seen, they are still found by the pointer.
+    shown = opacity(picked) if points else alt.value(0)
+    dots = alt.Chart(data).mark_point(filled=True, size=34 if points else 90, strokeWidth=0)
+    layers.append(dots.encode(x=x, y=y, color=colour, opacity=shown, tooltip=tooltip))
+    return alt.layer(*layers).properties(width=WIDTH, height=height)
+
+
+def _tooltip(
+    across: Across, y_title: str, group_title: str, counted: str, form: str
+) -> list[alt.Tooltip]:
+    return [
         alt.Tooltip("group:N", title=group_title),
         alt.Tooltip("x:Q", title=across.title, format=across.form),
         alt.Tooltip("value:Q", title=y_title, format=form),
@@ -95,11 +106,6 @@ def draw_lines(
         alt.Tooltip("high:Q", title="to", format=form),
         alt.Tooltip("n:Q", title=counted),
     ]
-    # Where points are not to be seen, they are still found by the pointer.
-    shown = opacity(picked) if points else alt.value(0)
-    dots = alt.Chart(data).mark_point(filled=True, size=34 if points else 90, strokeWidth=0)
-    layers.append(dots.encode(x=x, y=y, color=colour, opacity=shown, tooltip=tooltip))
-    return alt.layer(*layers).properties(width=WIDTH, height=height)
 
 
 def x_weights_left(shares: Sequence[float]) -> Across:

@@ -126,6 +126,7 @@ def _figure(
         order=order,
         log_y=is_loss(results.metric) and bool((ends.min() > 0).all()),
         points=False,
+        counted="configurations",
     )
     return Figure(
         name="tuning_curve",
