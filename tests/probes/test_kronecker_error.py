@@ -12,10 +12,11 @@ from torch import nn
 from tests.probes.test_curvature_examples import SCRIPTED, Maker, pair, stack_of
 from trainables.configs.data import LeastSquares
 from trainables.configs.models import Linear
+from trainables.configs.optimizers import Kfac
 from trainables.data import DataSet
 from trainables.data.synthetic import least_squares
 from trainables.probes.examples import chunks, curvature
-from trainables.probes.kronecker_error import kronecker_error, layer_block
+from trainables.probes.kronecker_error import kfac_errors, kronecker_error, layer_block
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")
@@ -72,3 +73,22 @@ def test_exact_for_one_linear_layer(make_run: Maker) -> None:
     assert (kronecker_error(block, g, a) < 1e-12).all()
     torch.testing.assert_close(kronecker_error(block, 1.5 * g, a), torch.full((2,), 0.5).double())
     assert kronecker_error(0 * block, g, a).isinf().all()
+
+
+def test_of_a_stack_that_kfac_trains(make_run: Maker, small_data: DataSet) -> None:
+    """With the exact Fisher matrix of all examples a linear model's factors are exact."""
+    data = LeastSquares(features=7, examples=131, condition=11.0, noise=0.5, seed=3)
+    train = {"steps": 1, "batch_size": 131, "precision": "float64", "loss": "quadratic"}
+    optimizer = Kfac(lr=1e-3, fisher="exact", statistics_every=1)
+    runs = [
+        make_run(train=train, data=data, model=Linear(), optimizer=optimizer, seed=seed)
+        for seed in range(2)
+    ]
+    stack = stack_of(runs, least_squares(data))
+    stack.advance(1)
+    (error,) = kfac_errors(stack, examples=131).values()
+    assert (error < 1e-12).all()
+    assert not kfac_errors(stack, largest=7)
+    other = stack_of(pair(make_run), small_data)
+    with pytest.raises(ValueError, match="keeps no Kronecker factors"):
+        kfac_errors(other)

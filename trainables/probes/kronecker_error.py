@@ -5,8 +5,11 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from trainables.curvature.layers import factored
 from trainables.curvature.products import Product
+from trainables.engine import Stack
 from trainables.lanes import Tree, square_norm
+from trainables.probes.examples import chunks, curvature
 
 
 def layer_block(product: Product, params: Tree, weight: str, bias: str | None = None) -> Tensor:
@@ -46,3 +49,29 @@ def kronecker_error(block: Tensor, outputs: Tensor, inputs: Tensor) -> Tensor:
     product = torch.einsum("lab,lcd->lacbd", outputs, inputs).reshape(block.shape)
     error, size = square_norm({"": block - product}), square_norm({"": block})
     return (error / size).sqrt()
+
+
+def kfac_errors(stack: Stack, *, examples: int = 512, largest: int = 1000) -> Tree:
+    """‖F − G ⊗ A‖ / ‖F‖ of each layer of a stack that K-FAC or E-KFAC trains, (L,) float64 each.
+
+    G and A are the running factors, as the optimizer last looked at them; F is the layer's block of
+    the Gauss–Newton matrix at the weights now, over at most so many training examples. So the
+    error is of the product (Martens & Grosse 2015, section 3), of averages and of draws together.
+
+    Args:
+        largest: entries of a layer beyond which it is left out: F has their square.
+
+    Raises:
+        ValueError: the stack's optimizer keeps no factors.
+    """
+    state = stack.state
+    if not {"inputs", "outputs"} <= state.keys():
+        raise ValueError(f"{stack.runs[0].optimizer.name} keeps no Kronecker factors")
+    product = curvature(stack, "gauss_newton", chunks(stack, examples))
+    found = {}
+    for layer in factored(stack.network):
+        if layer.inputs * layer.outputs <= largest:
+            block = layer_block(product, stack.params, layer.weight, layer.bias)
+            inputs, outputs = state["inputs"][layer.name], state["outputs"][layer.name]
+            found[layer.name] = kronecker_error(block, outputs, inputs)
+    return found
