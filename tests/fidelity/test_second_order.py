@@ -7,11 +7,9 @@ momentum. Asked of us: in a fifth of the steps, the loss that momentum has at th
 
 from __future__ import annotations
 
-import functools
-import os
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -23,18 +21,11 @@ from orchestrator.spec import load_study
 from trainables.configs import RunConfig
 from trainables.session import PackSession, Settings
 
-ROOT = Path(__file__).parents[2]
-MNIST = Path(os.environ.get("REGATTA_MNIST", ROOT / "../shared/data/mnist"))
 SHARE = 5
 DIGITS = """\
 data: {name: digits, targets: inputs}
 model: {name: mlp, hidden: [48, 32, 16, 8, 16, 32, 48], activation: tanh, init: lecun}
 seeds: 2
-"""
-ON_MNIST = f"""\
-data: {{name: mnist, root: "{MNIST.resolve()}", targets: inputs}}
-model: {{name: mlp, hidden: [256, 64, 16, 64, 256], activation: tanh, init: lecun}}
-seeds: 1
 """
 MOMENTUM = """\
 optimizer: {name: sgd, momentum: 0.9, nesterov: true}
@@ -60,21 +51,15 @@ Record = Callable[[str, object], None]
 pytestmark = [pytest.mark.fidelity, pytest.mark.timeout(2 * 3600)]
 
 
-class Budget(NamedTuple):
-    task: str
-    steps: int
-    batch: int
+STEPS, BATCH = 1500, 1168
+"""Of momentum; all training digits are a batch."""
 
 
-BUDGETS = {"digits": Budget(DIGITS, 1500, 1168), "mnist": Budget(ON_MNIST, 600, 500)}
-
-
-def _courses(folder: Path, budget: Budget, method: str, share: int) -> pd.DataFrame:
+def _courses(folder: Path, method: str, steps: int) -> pd.DataFrame:
     """The training loss of every run: a row an evaluation, a column a (point, seed)."""
     path = folder / "study.yaml"
-    steps, batch = budget.steps // share, budget.batch
-    train = f"train: {{steps: {steps}, batch_size: {batch}, evaluate_every: {{steps: 10}}, "
-    path.write_text(f"study: autoencoder\n{budget.task}{method}{train}loss: bernoulli}}\n")
+    train = f"train: {{steps: {steps}, batch_size: {BATCH}, evaluate_every: {{steps: 10}}, "
+    path.write_text(f"study: autoencoder\n{DIGITS}{method}{train}loss: bernoulli}}\n")
     runs = unique_runs(load_study(path).runs())
     pairs = [(name, run) for name, run in runs.items() if isinstance(run, RunConfig)]
     session = PackSession(pairs, load_data(runs.values()), Settings())
@@ -102,39 +87,17 @@ def _best(courses: pd.DataFrame) -> tuple[str, pd.Series]:
 
 
 @pytest.fixture(scope="module")
-def momentum(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], tuple[str, pd.Series]]:
-    """Task → the best point of tuned momentum, and its course; trained once."""
-
-    @functools.cache
-    def course(task: str) -> tuple[str, pd.Series]:
-        return _best(_courses(tmp_path_factory.mktemp(task), BUDGETS[task], MOMENTUM, share=1))
-
-    return course
+def momentum(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, pd.Series]:
+    """The best point of tuned momentum, and its course."""
+    return _best(_courses(tmp_path_factory.mktemp("momentum"), MOMENTUM, STEPS))
 
 
-NEEDS_MNIST = pytest.mark.skipif(
-    not any(MNIST.glob("train-images-idx3-ubyte*")),
-    reason=f"no MNIST in {MNIST}; REGATTA_MNIST=FOLDER says where it is",
-)
-
-
-@pytest.mark.parametrize(
-    ("task", "method"),
-    [
-        ("digits", "kfac"),
-        ("digits", "hessian_free"),
-        pytest.param("mnist", "kfac", marks=NEEDS_MNIST),
-    ],
-)
+@pytest.mark.parametrize("method", ["kfac", "hessian_free"])
 def test_a_fifth_of_the_steps(
-    tmp_path: Path,
-    momentum: Callable[[str], tuple[str, pd.Series]],
-    record_property: Record,
-    task: str,
-    method: str,
+    tmp_path: Path, momentum: tuple[str, pd.Series], record_property: Record, method: str
 ) -> None:
-    name, slow = momentum(task)
-    second, fast = _best(_courses(tmp_path, BUDGETS[task], METHODS[method], share=SHARE))
+    name, slow = momentum
+    second, fast = _best(_courses(tmp_path, METHODS[method], STEPS // SHARE))
     wanted = float(slow.iloc[-1])
     reached = fast.index[fast.to_numpy() <= wanted]
     record_property("momentum", (name, wanted, int(slow.index[-1])))
