@@ -7,9 +7,11 @@ momentum. Asked of us: in a fifth of the steps, the loss that momentum has at th
 
 from __future__ import annotations
 
+import functools
+import os
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -21,18 +23,50 @@ from orchestrator.spec import load_study
 from trainables.configs import RunConfig
 from trainables.session import PackSession, Settings
 
+ROOT = Path(__file__).parents[2]
+MNIST = Path(os.environ.get("REGATTA_MNIST", ROOT / "../shared/data/mnist"))
 SHARE = 5
-DIGITS = """\
+
+
+class Task(NamedTuple):
+    text: str
+    steps: int
+    """Of momentum."""
+    batch: int
+    momentum: str
+    """What is tried of it."""
+
+
+DIGITS = Task(
+    """\
 data: {name: digits, targets: inputs}
 model: {name: mlp, hidden: [48, 32, 16, 8, 16, 32, 48], activation: tanh, init: lecun}
 seeds: 2
-"""
-MOMENTUM = """\
+""",
+    1500,
+    1168,
+    """\
 optimizer: {name: sgd, momentum: 0.9, nesterov: true}
 sweep:
   optimizer.lr: {log: [0.003, 0.3], points: 7}
   optimizer.momentum: [0.9, 0.97, 0.99]
-"""
+""",
+)
+ON_MNIST = Task(
+    f"""\
+data: {{name: mnist, root: "{MNIST.resolve()}", targets: inputs}}
+model: {{name: mlp, hidden: [256, 64, 16, 64, 256], activation: tanh, init: lecun}}
+seeds: 1
+""",
+    600,
+    1000,
+    """\
+optimizer: {name: sgd, momentum: 0.9, nesterov: true}
+sweep:
+  optimizer.lr: [0.0003, 0.001, 0.003, 0.01]
+  optimizer.momentum: [0.9, 0.97]
+""",
+)
 KFAC = """\
 optimizer: {name: kfac, statistics_every: 1, inverse_every: 5}
 sweep:
@@ -45,21 +79,22 @@ optimizer: {name: hessian_free, cg_iterations: 30}
 sweep:
   optimizer.damping: {log: [0.1, 10.0], points: 3}
 """
-METHODS = {"kfac": KFAC, "hessian_free": HESSIAN_FREE}
+FEW_PRODUCTS = """\
+optimizer: {name: hessian_free, cg_iterations: 20}
+sweep:
+  optimizer.damping: [1.0, 10.0]
+"""
 Record = Callable[[str, object], None]
 
 pytestmark = [pytest.mark.fidelity, pytest.mark.timeout(2 * 3600)]
 
 
-STEPS, BATCH = 1500, 1168
-"""Of momentum; all training digits are a batch."""
-
-
-def _courses(folder: Path, method: str, steps: int) -> pd.DataFrame:
+def _courses(folder: Path, task: Task, method: str, share: int) -> pd.DataFrame:
     """The training loss of every run: a row an evaluation, a column a (point, seed)."""
     path = folder / "study.yaml"
-    train = f"train: {{steps: {steps}, batch_size: {BATCH}, evaluate_every: {{steps: 10}}, "
-    path.write_text(f"study: autoencoder\n{DIGITS}{method}{train}loss: bernoulli}}\n")
+    sizes = f"steps: {task.steps // share}, batch_size: {task.batch}"
+    train = f"train: {{{sizes}, evaluate_every: {{steps: 10}}, loss: bernoulli}}"
+    path.write_text(f"study: autoencoder\n{task.text}{method}{train}\n")
     runs = unique_runs(load_study(path).runs())
     pairs = [(name, run) for name, run in runs.items() if isinstance(run, RunConfig)]
     session = PackSession(pairs, load_data(runs.values()), Settings())
@@ -87,20 +122,44 @@ def _best(courses: pd.DataFrame) -> tuple[str, pd.Series]:
 
 
 @pytest.fixture(scope="module")
-def momentum(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, pd.Series]:
-    """The best point of tuned momentum, and its course."""
-    return _best(_courses(tmp_path_factory.mktemp("momentum"), MOMENTUM, STEPS))
+def momentum(tmp_path_factory: pytest.TempPathFactory) -> Callable[[Task], tuple[str, pd.Series]]:
+    """Task → the best point of tuned momentum, and its course; trained once."""
+
+    @functools.cache
+    def course(task: Task) -> tuple[str, pd.Series]:
+        return _best(_courses(tmp_path_factory.mktemp("momentum"), task, task.momentum, 1))
+
+    return course
 
 
-@pytest.mark.parametrize("method", ["kfac", "hessian_free"])
+@pytest.mark.parametrize(
+    ("task", "method"),
+    [
+        pytest.param(DIGITS, KFAC, id="digits-kfac"),
+        pytest.param(DIGITS, HESSIAN_FREE, id="digits-hessian_free"),
+        pytest.param(
+            ON_MNIST,
+            FEW_PRODUCTS,
+            id="mnist-hessian_free",
+            marks=pytest.mark.skipif(
+                not any(MNIST.glob("train-images-idx3-ubyte*")),
+                reason=f"no MNIST in {MNIST}; REGATTA_MNIST=FOLDER says where it is",
+            ),
+        ),
+    ],
+)
 def test_a_fifth_of_the_steps(
-    tmp_path: Path, momentum: tuple[str, pd.Series], record_property: Record, method: str
+    tmp_path: Path,
+    momentum: Callable[[Task], tuple[str, pd.Series]],
+    record_property: Record,
+    task: Task,
+    method: str,
 ) -> None:
-    name, slow = momentum
-    second, fast = _best(_courses(tmp_path, METHODS[method], STEPS // SHARE))
+    name, slow = momentum(task)
+    second, fast = _best(_courses(tmp_path, task, method, SHARE))
     wanted = float(slow.iloc[-1])
     reached = fast.index[fast.to_numpy() <= wanted]
     record_property("momentum", (name, wanted, int(slow.index[-1])))
-    record_property(method, (second, float(fast.iloc[-1]), [*map(int, reached[:1])]))
+    record_property("second order", (second, float(fast.iloc[-1]), [*map(int, reached[:1])]))
     assert np.isfinite(wanted)
     assert len(reached), (name, wanted, second, float(fast.iloc[-1]))
